@@ -1,0 +1,196 @@
+"""The second seam: clouds.
+
+A driver turns one provider's API into the few verbs below. Above it nobody knows an SDK's classes, exceptions or
+words. This package holds the contract and one package per driver; `drivers.registry` finds them by name.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+from nodepool_ng.model.ids import (
+    AttemptId,
+    BuildId,
+    InstallationId,
+    Json,
+    LabelName,
+    NodeId,
+    PoolName,
+    ProviderName,
+    ServerId,
+    Timestamp,
+    UploadId,
+)
+from nodepool_ng.model.quota import Resources
+from nodepool_ng.model.server import LabelFacts, Server
+from nodepool_ng.model.settings import Pool, PoolLabel
+
+MARK_NODE = "nodepool_node_id"
+MARK_POOL = "nodepool_pool_name"
+MARK_PROVIDER = "nodepool_provider_name"
+MARK_BUILD = "nodepool_build_id"
+MARK_UPLOAD = "nodepool_upload_id"
+MARK_ATTEMPT = "nodepool_ng_attempt_id"
+MARK_INSTALLATION = "nodepool_ng_installation_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """Whose a cloud resource is. Written into its metadata by the driver, under the names above."""
+
+    provider: ProviderName
+    installation: InstallationId
+    node: NodeId | None = None
+    pool: PoolName | None = None
+    attempt: AttemptId | None = None
+    build: BuildId | None = None
+    upload: UploadId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOrder:
+    """Everything a driver needs to make one server. `image` is the cloud's id of an uploaded image, or None for a
+    label with a cloud image (the driver looks that up)."""
+
+    name: str
+    marks: Marks
+    pool: Pool
+    label: PoolLabel
+    image: str | None
+    config_drive: bool | None
+    zone: str | None
+    properties: Mapping[str, str] = field(default=MappingProxyType({}))
+    """Metadata beside the marks, rendered already; the marks win."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOrder:
+    """One file to upload. Checksums are hex digests as recorded when the image was built."""
+
+    name: str
+    marks: Marks
+    path: str
+    format: str
+    md5: str | None
+    sha256: str | None
+    properties: Mapping[str, Json] = field(default=MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that is in the cloud. The marks are None where its properties do not carry them."""
+
+    id: str
+    name: str
+    status: str
+    provider: ProviderName | None = None
+    build: BuildId | None = None
+    upload: UploadId | None = None
+    installation: InstallationId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Servers of the whole project. With `full` unset these are only the ones changed since the instant asked for,
+    deleted ones among them (status DELETED)."""
+
+    servers: tuple[Server, ...]
+    asked: Timestamp
+    full: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What changes slowly: the project's limits, zones that are available, and what each label needs.
+
+    A label that the cloud cannot make at the moment has `broken` set to the reason.
+    """
+
+    limits: Resources
+    zones: tuple[str, ...]
+    labels: Mapping[LabelName, LabelFacts]
+    asked: Timestamp
+
+
+class DriverError(Exception):
+    """What a verb raises; nothing else comes out of a driver.
+
+    DriverError
+     ├─ NoCapacity      the cloud has no room (quota): try again later, no attempt is used up
+     ├─ Throttled       asked too often: wait `retry_after` seconds
+     ├─ Unavailable     no answer, a timeout or a 5xx: nobody knows whether it was done
+     ├─ Refused         the cloud said no (4xx): this attempt failed
+     └─ Misconfigured   what the configuration names does not exist there: the label or provider is broken
+    """
+
+
+class NoCapacity(DriverError):
+    pass
+
+
+class Throttled(DriverError):
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds, as the cloud said; None where it did not."""
+
+
+class Unavailable(DriverError):
+    pass
+
+
+class Refused(DriverError):
+    pass
+
+
+class Misconfigured(DriverError):
+    pass
+
+
+class Driver(Protocol):
+    """One provider. All verbs block, may be called from several threads at once, end within a timeout of the
+    driver's own, and raise only `DriverError`."""
+
+    @property
+    def provider(self) -> ProviderName: ...
+
+    def connect(self) -> None:
+        """Log in and touch every service once, so that later calls only do what they say."""
+        ...
+
+    def list_servers(self, since: Timestamp | None, now: Timestamp) -> Listing:
+        """List all servers of the project, or (where the cloud can) those changed since an instant.
+
+        A driver that cannot list changes answers with a full listing. `now` becomes `asked`.
+        """
+        ...
+
+    def capacity(self, now: Timestamp) -> Capacity: ...
+
+    def create_server(self, order: ServerOrder) -> ServerId:
+        """Ask for a server and return its id; it will show up in the lists."""
+        ...
+
+    def delete_server(self, server: ServerId) -> None:
+        """Ask for the end of a server. One that does not exist is a success; it is over when a list says so."""
+        ...
+
+    def console(self, server: ServerId) -> str:
+        """Return what the server printed on its console, as far as the cloud keeps it."""
+        ...
+
+    def upload_image(self, order: ImageOrder, progress: Callable[[int], None]) -> str:
+        """Stream a file into the cloud and return the image's id once it can be used.
+
+        `progress` is told the bytes sent so far. What was left by a failure is deleted again where its id is known.
+        """
+        ...
+
+    def delete_image(self, image: str) -> None:
+        """Delete an image; one that does not exist is a success."""
+        ...
+
+    def list_images(self) -> tuple[Image, ...]: ...
+
+    def close(self) -> None: ...

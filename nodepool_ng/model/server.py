@@ -1,0 +1,85 @@
+"""What a cloud shows: servers, and what a provider can do at the moment.
+
+A driver turns its API's answers into these; above a driver nobody knows an API's words.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from nodepool_ng.model.ids import AttemptId, InstallationId, LabelName, NodeId, ProviderName, ServerId, Timestamp
+from nodepool_ng.model.quota import NONE, ONE_INSTANCE, Resources
+
+
+class ServerStatus(StrEnum):
+    BUILDING = "building"
+    ACTIVE = "active"
+    FAILED = "failed"
+    DELETED = "deleted"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """Where a server answers; empty strings where it has none, as the wire wants it."""
+
+    interface_ip: str = ""
+    public_ipv4: str = ""
+    private_ipv4: str = ""
+    public_ipv6: str = ""
+
+
+NO_ADDRESSES = Addresses()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One server of a project. The four marks are None where its metadata do not carry them."""
+
+    id: ServerId
+    name: str
+    status: ServerStatus
+    provider: ProviderName | None = None
+    node: NodeId | None = None
+    attempt: AttemptId | None = None
+    installation: InstallationId | None = None
+    addresses: Addresses = NO_ADDRESSES
+    az: str | None = None
+    host_id: str | None = None
+    created: Timestamp | None = None
+    fault: str | None = None
+    no_capacity: bool = False
+    """The fault says that the cloud had no room (a quota), not that this server is broken."""
+    deleting: bool = False
+    resources: Resources = ONE_INSTANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelFacts:
+    """What one pool's label costs in this cloud, or why it cannot be had."""
+
+    needs: Resources
+    broken: str | None = None
+    """A sentence; set where the configuration asks for what the cloud does not have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderFacts:
+    """What is known of a provider, and since when. `listed` is None until the first list came back.
+
+    `servers` holds every server of the project, ours or not. `limits` are the project's; foreign use is
+    computed from `servers`, since what is foreign depends on our records. Instants are Unix time.
+    """
+
+    provider: ProviderName
+    servers: Mapping[ServerId, Server] = field(default=MappingProxyType({}))
+    by_node: Mapping[NodeId, tuple[Server, ...]] = field(default=MappingProxyType({}))
+    listed: Timestamp | None = None
+    """When the list that `servers` comes from was *asked for*: evidence for nothing younger."""
+    limits: Resources = NONE
+    limits_read: Timestamp | None = None
+    labels: Mapping[LabelName, LabelFacts] = field(default=MappingProxyType({}))
+    zones: tuple[str, ...] = ()
+    error: str | None = None
+    """Why the provider cannot be used at the moment, in a sentence."""

@@ -1,0 +1,178 @@
+"""The configuration as values: what `config/` makes of the YAML files and everybody else reads.
+
+Durations are seconds, memory is MiB, volumes are GB. An infinite limit is an absent one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from nodepool_ng.model.ids import ImageName, Json, LabelName, PoolName, ProviderName, Seconds, TenantName
+from nodepool_ng.model.quota import NONE, Resources
+
+DEFAULT_PRIORITY = 100
+_EMPTY: Mapping[str, Json] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZooKeeperSettings:
+    """How to reach ZooKeeper. `hosts` are `host:port` (IPv6 in brackets); `chroot` is "" or starts with a slash."""
+
+    hosts: tuple[str, ...]
+    chroot: str = ""
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    tls_ca: str | None = None
+    session_timeout: Seconds = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    port: int = 8005
+    listen_address: str = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    name: LabelName
+    min_ready: int = 0
+    max_ready_age: Seconds = 0
+    """0: never too old."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskImage:
+    """A configured image, its parents already merged in. `formats` are those it names itself; what providers
+    need comes on top (see `formats_needed` of `Settings`)."""
+
+    name: ImageName
+    elements: tuple[str, ...] = ()
+    env_vars: Mapping[str, str] = field(default=MappingProxyType({}))
+    formats: frozenset[str] = frozenset()
+    keep_formats: frozenset[str] = frozenset()
+    delete_after_upload: bool = False
+    release: str = ""
+    rebuild_age: Seconds = 86400
+    build_timeout: Seconds = 28800
+    dib_cmd: str = "disk-image-create"
+    pause: bool = False
+    username: str = "zuul"
+    python_path: str = "auto"
+    shell_type: str | None = None
+    metadata: Mapping[str, Json] = field(default=_EMPTY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderImage:
+    """A disk image as one provider uses it; `format` is what its cloud takes."""
+
+    name: ImageName
+    format: str = "qcow2"
+    pause: bool = False
+    config_drive: bool | None = None
+    meta: Mapping[str, Json] = field(default=_EMPTY)
+    connection_type: str = "ssh"
+    connection_port: int = 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudImage:
+    """An image that is in the cloud already, found by `image_id`, or else by `image_name`, or else by `name`."""
+
+    name: str
+    image_id: str | None = None
+    image_name: str | None = None
+    config_drive: bool | None = None
+    username: str | None = None
+    python_path: str = "auto"
+    shell_type: str | None = None
+    connection_type: str = "ssh"
+    connection_port: int = 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLabel:
+    """A label as one pool makes it; exactly one of `diskimage` and `cloud_image` is set."""
+
+    name: LabelName
+    diskimage: ImageName | None = None
+    cloud_image: str | None = None
+    min_ram: int = 0
+    flavor_name: str | None = None
+    key_name: str | None = None
+    console_log: bool = False
+    boot_from_volume: bool = False
+    volume_size: int = 50
+    instance_properties: Mapping[str, Json] = field(default=_EMPTY)
+    dynamic_instance_properties: Mapping[str, Json] = field(default=_EMPTY)
+    userdata: str | None = None
+    networks: tuple[str, ...] = ()
+    host_key_checking: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    name: PoolName
+    provider: ProviderName
+    labels: Mapping[LabelName, PoolLabel]
+    priority: int = DEFAULT_PRIORITY
+    limits: Resources = NONE
+    """`max-servers`, `max-cores`, `max-ram`, `max-volumes`, `max-volume-gb` under their resource names."""
+    ignore_provider_quota: bool = False
+    availability_zones: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    auto_floating_ip: bool = True
+    node_attributes: Mapping[str, Json] | None = None
+
+    @property
+    def disabled(self) -> bool:
+        """`max-servers: 0` takes a pool out of service: it declines everything."""
+        return self.limits.get("instances", 1) <= 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One provider entry. `max_concurrency` limits launches under way: negative for none, 0 for out of service."""
+
+    name: ProviderName
+    driver: str = "openstack"
+    cloud: str = ""
+    region_name: str | None = None
+    boot_timeout: Seconds = 60
+    launch_timeout: Seconds = 3600
+    launch_retries: int = 3
+    max_concurrency: int = -1
+    rate: float | None = None
+    """Calls a second, only where the operator set it; otherwise no limit of ours."""
+    image_upload_timeout: Seconds = 3600
+    image_name_format: str = "{image_name}-{timestamp}"
+    clean_floating_ips: bool = False
+    port_cleanup_interval: Seconds = 600
+    post_upload_hook: str | None = None
+    images: Mapping[ImageName, ProviderImage] = field(default=MappingProxyType({}))
+    cloud_images: Mapping[str, CloudImage] = field(default=MappingProxyType({}))
+    pools: Mapping[PoolName, Pool] = field(default=MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of `nodepool.yaml`, with the secure file merged in."""
+
+    zookeeper: ZooKeeperSettings | None = None
+    web: WebSettings = WebSettings()
+    elements_dir: str | None = None
+    images_dir: str | None = None
+    build_log_dir: str = "/var/log/nodepool/builds"
+    build_log_retention: int = 7
+    max_hold_age: Seconds = 0
+    labels: Mapping[LabelName, Label] = field(default=MappingProxyType({}))
+    diskimages: Mapping[ImageName, DiskImage] = field(default=MappingProxyType({}))
+    providers: Mapping[ProviderName, Provider] = field(default=MappingProxyType({}))
+    tenant_limits: Mapping[TenantName, Resources] = field(default=MappingProxyType({}))
+
+
+def formats_needed(settings: Settings, image: ImageName) -> frozenset[str]:
+    """Return the formats that a build of `image` must have: its own and those of the providers that list it."""
+    configured = settings.diskimages.get(image)
+    own = configured.formats if configured else frozenset[str]()
+    return own | {p.images[image].format for p in settings.providers.values() if image in p.images}
