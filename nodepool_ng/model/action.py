@@ -1,0 +1,329 @@
+"""What the launcher may do: few, named, each with the reason why.
+
+An action says what; `launcher.effects` knows how. `subjects` names everything that the action touches: while it is
+in flight nothing else is started on any of them. `takes` is what it will use up once it has succeeded and is not
+yet visible in a node record.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nodepool_ng.model.ids import (
+    LabelName,
+    NodeId,
+    PoolId,
+    PoolName,
+    ProviderName,
+    RequestId,
+    ServerId,
+    Timestamp,
+)
+from nodepool_ng.model.lifecycle import NodeEvent, NodeState
+from nodepool_ng.model.quota import NONE, Resources
+from nodepool_ng.model.reason import Reason
+
+Subject: TypeAlias = tuple[str, str]
+"""A kind (`node`, `request`, `server`, `list`, …) and an identifier within it."""
+
+
+def node_subject(node: NodeId) -> Subject:
+    return "node", node
+
+
+def request_subject(request: RequestId) -> Subject:
+    return "request", request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One node to be launched."""
+
+    label: LabelName
+    zone: str | None
+    needs: Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOut:
+    """Give ready nodes to a request: `nodes` in the order of the request's labels."""
+
+    request: RequestId
+    provider: ProviderName
+    pool: PoolName
+    nodes: tuple[NodeId, ...]
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Take a request for a pool that has room for all of it: some nodes are ready, the others are launched."""
+
+    request: RequestId
+    provider: ProviderName
+    pool: PoolName
+    nodes: tuple[NodeId, ...]
+    launches: tuple[Launch, ...]
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchNodes:
+    """Launch nodes for a request that is claimed already, or (no request) for the warm pool."""
+
+    request: RequestId | None
+    provider: ProviderName
+    pool: PoolName
+    launches: tuple[Launch, ...]
+    why: Reason
+    slot: int = 0
+    """Tells several warm launches of one pool apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptNode:
+    """Lock a half-built node whose launcher is gone, to go on with it."""
+
+    node: NodeId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptRequest:
+    """Lock a pending request whose launcher is gone, to go on with it."""
+
+    request: RequestId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateServer:
+    """Ask the cloud for the server of a node that is building and ours."""
+
+    node: NodeId
+    provider: ProviderName
+    pool: PoolName
+    label: LabelName
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanHostKeys:
+    """Find out the host keys of a server that is active."""
+
+    node: NodeId
+    address: str
+    port: int
+    ssh: bool
+    deadline: Timestamp
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordReady:
+    """Write down that a node is up. One without a request is unlocked by the same transaction."""
+
+    node: NodeId
+    server: ServerId
+    host_keys: tuple[str, ...]
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booted:
+    """A node of a request that is up but not yet written down as ready."""
+
+    node: NodeId
+    server: ServerId
+    host_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fulfil:
+    """Hand over a claimed request, all of whose nodes are up. `booted` are those still recorded as building."""
+
+    request: RequestId
+    nodes: tuple[NodeId, ...]
+    booted: tuple[Booted, ...]
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryNode:
+    """Begin a fresh attempt under the same node; what the old one made is a duplicate from then on."""
+
+    node: NodeId
+    counted: bool
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Put a claimed request back: its nodes become spares, it waits again for everybody."""
+
+    request: RequestId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decline:
+    """Write into a request that `pools` cannot serve it; with `fail` these were the last ones."""
+
+    request: RequestId
+    pools: tuple[PoolId, ...]
+    fail: bool
+    because: tuple[Reason, ...]
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlock:
+    """Give back a lock that we hold without a use for it."""
+
+    node: NodeId | None = None
+    request: RequestId | None = None
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeNode:
+    """Make a ready node nobody's again, if its request is still gone when looked at under the lock."""
+
+    node: NodeId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetireNode:
+    """Commit to deleting a node. `expect` is the state it must still have under the lock."""
+
+    node: NodeId
+    expect: NodeState
+    event: NodeEvent
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteServer:
+    """Ask the cloud for the end of a server of ours."""
+
+    provider: ProviderName
+    server: ServerId
+    node: NodeId | None
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraseNode:
+    """Remove the record of a node whose server is gone."""
+
+    node: NodeId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepGhost:
+    """Remove a node znode that has no data."""
+
+    node: NodeId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListServers:
+    """Look at a provider's servers: at all of them, or at what changed since an instant."""
+
+    provider: ProviderName
+    since: Timestamp | None
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadCapacity:
+    """Read a provider's limits, zones, and what its labels need."""
+
+    provider: ProviderName
+    why: Reason
+
+
+Action: TypeAlias = (
+    HandOut
+    | Claim
+    | LaunchNodes
+    | AdoptNode
+    | AdoptRequest
+    | CreateServer
+    | ScanHostKeys
+    | RecordReady
+    | Fulfil
+    | RetryNode
+    | Release
+    | Decline
+    | Unlock
+    | FreeNode
+    | RetireNode
+    | DeleteServer
+    | EraseNode
+    | SweepGhost
+    | ListServers
+    | ReadCapacity
+)
+
+
+def subjects(action: Action) -> tuple[Subject, ...]:
+    """Return everything that the action touches."""
+    match action:
+        case HandOut() | Claim():
+            return (request_subject(action.request), *map(node_subject, action.nodes))
+        case Fulfil():
+            return (request_subject(action.request), *map(node_subject, action.nodes))
+        case LaunchNodes(request=None):
+            return (("warm", f"{action.provider}/{action.pool}/{action.launches[0].label}/{action.slot}"),)
+        case LaunchNodes(request=request) if request is not None:
+            return (request_subject(request),)
+        case AdoptRequest() | Release() | Decline():
+            return (request_subject(action.request),)
+        case Unlock(node=node) if node is not None:
+            return (node_subject(node),)
+        case Unlock(request=request) if request is not None:
+            return (request_subject(request),)
+        case DeleteServer():
+            return (("server", f"{action.provider}/{action.server}"),)
+        case ListServers():
+            return (("list", action.provider),)
+        case ReadCapacity():
+            return (("capacity", action.provider),)
+        case ScanHostKeys():
+            return (("scan", action.node),)
+        case (
+            AdoptNode()
+            | CreateServer()
+            | RecordReady()
+            | RetryNode()
+            | FreeNode()
+            | RetireNode()
+            | EraseNode()
+            | SweepGhost()
+        ):
+            return (node_subject(action.node),)
+        case _:
+            raise TypeError(f"{action!r} names nothing that it acts on")
+
+
+def launches(action: Action) -> tuple[Launch, ...]:
+    """Return the nodes that the action will add."""
+    match action:
+        case Claim() | LaunchNodes():
+            return action.launches
+        case _:
+            return ()
+
+
+def takes(action: Action) -> Resources:
+    """Return what the action will use up in its provider and pool."""
+    parts = launches(action)
+    if not parts:
+        return NONE
+    amounts = parts[0].needs
+    for part in parts[1:]:
+        amounts = amounts + part.needs
+    return amounts

@@ -1,0 +1,131 @@
+"""Why something is done, or is not: typed, so that it can be counted, compared and explained later.
+
+Decisions carry a `Reason`; `sentence` turns one into words where a human reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from nodepool_ng.model.ids import LabelName, PoolName, ProviderName, RequestId
+
+
+class Code(StrEnum):
+    """What kind of reason; the value names it in records, metrics and JSON."""
+
+    # for doing something
+    ASKED_FOR = "asked-for"
+    WARM = "warm"
+    UP = "up"
+    ADOPTED = "adopted"
+    ABANDONED = "abandoned"
+    USED = "used"
+    TOO_OLD = "too-old"
+    HOLD_OVER = "hold-over"
+    SPARE = "spare"
+    LEAK = "leak"
+    DUPLICATE = "duplicate"
+    GONE = "gone"
+    REQUEST_GONE = "request-gone"
+    NOT_NEEDED = "not-needed"
+    LAUNCH_FAILED = "launch-failed"
+    ATTEMPT_FAILED = "attempt-failed"
+    DUE = "due"
+    # for waiting
+    POOL_LIMIT = "pool-limit"
+    PROVIDER_QUOTA = "provider-quota"
+    TENANT_LIMIT = "tenant-limit"
+    CONCURRENCY = "concurrency"
+    BACKOFF = "backoff"
+    CLOUD_UNKNOWN = "cloud-unknown"
+    LOCKED = "locked"
+    YIELD_PROVIDER = "yield-provider"
+    YIELD_PRIORITY = "yield-priority"
+    YIELD_READY = "yield-ready"
+    OTHER_POOL = "other-pool"
+    AHEAD = "ahead"
+    REGISTRY_UNSETTLED = "registry-unsettled"
+    # for declining
+    POOL_DISABLED = "pool-disabled"
+    OUT_OF_SERVICE = "out-of-service"
+    NO_SUCH_LABEL = "no-such-label"
+    LABEL_BROKEN = "label-broken"
+    NO_IMAGE = "no-image"
+    NEVER_FITS = "never-fits"
+
+
+SENTENCES: Mapping[Code, str] = MappingProxyType(
+    {
+        Code.ASKED_FOR: "request {request} asked for it",
+        Code.WARM: "label {label} has fewer ready nodes than min-ready wants ({used:g} of {limit:g})",
+        Code.UP: "the server is up",
+        Code.ADOPTED: "it was left half-done by a launcher that is gone",
+        Code.ABANDONED: "nobody holds its lock any more",
+        Code.USED: "its client is done with it",
+        Code.TOO_OLD: "it has been ready for longer than max-ready-age ({limit:g} s)",
+        Code.HOLD_OVER: "it has been held for longer than allowed ({limit:g} s)",
+        Code.SPARE: "request {request} needs its place",
+        Code.LEAK: "a server of ours without a node",
+        Code.DUPLICATE: "another attempt took its place",
+        Code.GONE: "the server is gone",
+        Code.REQUEST_GONE: "request {request} is gone",
+        Code.NOT_NEEDED: "nobody needs it any more",
+        Code.LAUNCH_FAILED: "the launch failed for good: {detail}",
+        Code.ATTEMPT_FAILED: "the attempt failed: {detail}",
+        Code.DUE: "it is time to look again",
+        Code.POOL_LIMIT: "the pool's limit of {resource} leaves {limit:g}, {wanted:g} needed",
+        Code.PROVIDER_QUOTA: "the provider's quota of {resource} leaves {limit:g}, {wanted:g} needed",
+        Code.TENANT_LIMIT: "the tenant's limit of {resource} leaves {limit:g}, {wanted:g} needed",
+        Code.CONCURRENCY: "{used:g} launches are under way and max-concurrency is {limit:g}",
+        Code.BACKOFF: "launches failed here; the next try is in {wanted:.0f} s: {detail}",
+        Code.CLOUD_UNKNOWN: "the cloud has not told its state yet: {detail}",
+        Code.LOCKED: "somebody else holds the request's lock",
+        Code.YIELD_PROVIDER: "the request prefers provider {detail}, which can serve it",
+        Code.YIELD_PRIORITY: "pool {detail} is preferred and not paused",
+        Code.YIELD_READY: "pool {detail} has ready nodes for it",
+        Code.OTHER_POOL: "pool {detail} has all of its labels",
+        Code.AHEAD: "request {request} is ahead of it and has reserved what is free",
+        Code.REGISTRY_UNSETTLED: "the registry of pools changed {used:.0f} s ago; waiting for {limit:.0f} s of quiet",
+        Code.POOL_DISABLED: "the pool is disabled by max-servers",
+        Code.OUT_OF_SERVICE: "the provider is out of service: max-concurrency is 0",
+        Code.NO_SUCH_LABEL: "the pool does not have label {label}",
+        Code.LABEL_BROKEN: "label {label} cannot be made there: {detail}",
+        Code.NO_IMAGE: "the image of label {label} has no ready upload there",
+        Code.NEVER_FITS: "it would not fit an empty pool: {resource} is limited to {limit:g}, {wanted:g} needed",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """A code and the figures that go with it; which ones are set depends on the code (see `SENTENCES`)."""
+
+    code: Code
+    provider: ProviderName | None = None
+    pool: PoolName | None = None
+    label: LabelName | None = None
+    request: RequestId | None = None
+    resource: str | None = None
+    limit: float = 0
+    used: float = 0
+    wanted: float = 0
+    detail: str = ""
+
+
+def sentence(reason: Reason) -> str:
+    """Return the reason in words, without the place it applies to."""
+    return SENTENCES[reason.code].format(
+        request=reason.request,
+        label=reason.label,
+        resource=reason.resource,
+        limit=reason.limit,
+        used=reason.used,
+        wanted=reason.wanted,
+        detail=reason.detail,
+    )
+
+
+def place(reason: Reason) -> str:
+    """Return where the reason applies, as operators write it: `provider/pool`, or ""."""
+    return "/".join(name for name in (reason.provider, reason.pool) if name)

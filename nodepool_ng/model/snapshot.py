@@ -1,0 +1,124 @@
+"""Everything a decision may rest on, at one instant.
+
+A snapshot is made of shared, read-only views; nothing in it changes while a plan is made, and a planner that is
+given the same snapshot decides the same.
+"""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from nodepool_ng.model.action import Action, Subject
+from nodepool_ng.model.census import Census, PoolKey
+from nodepool_ng.model.component import Component
+from nodepool_ng.model.ids import (
+    AttemptId,
+    ImageName,
+    InstallationId,
+    LabelName,
+    NodeId,
+    PoolId,
+    ProviderName,
+    RequestId,
+    Seconds,
+    ServerId,
+    Timestamp,
+)
+from nodepool_ng.model.image import Upload
+from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.model.server import ProviderFacts
+from nodepool_ng.model.settings import Settings
+
+
+class Side(StrEnum):
+    """Who holds a lock. One that nobody holds is not listed anywhere."""
+
+    OURS = "ours"
+    FOREIGN = "foreign"
+
+
+class AttemptState(StrEnum):
+    """What this process knows of a launch attempt. One that it does not know is another process's."""
+
+    FRESH = "fresh"
+    """Nobody has asked a cloud for its server."""
+    ASKED = "asked"
+    """The cloud accepted; the server's id is in the record."""
+    UNKNOWN = "unknown"
+    """Asked, but the answer was lost: only lists can tell."""
+    REFUSED = "refused"
+    """The cloud said no; there is no server."""
+    NO_CAPACITY = "no-capacity"
+    """The cloud had no room; there is no server."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    state: AttemptState
+    since: Timestamp
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """The host keys of one attempt's server, or why there are none."""
+
+    keys: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """Do not try again before an instant. `failures` in a row made it so long."""
+
+    until: Timestamp
+    failures: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    now: Timestamp
+    settings: Settings
+    installation: InstallationId
+    leased: Set[ProviderName]
+    """Providers that this launcher may act for."""
+    pool_ids: Mapping[PoolKey, PoolId]
+    """Our own registered pools."""
+    components: Mapping[str, Component]
+    registry_changed: Timestamp
+    registry_settle: Seconds
+    """A decline that would fail a request waits until the registry has been the same for so long."""
+    nodes: Census
+    node_locks: Mapping[NodeId, Side]
+    ghosts: Set[NodeId]
+    requests: Mapping[RequestId, NodeRequest]
+    request_locks: Mapping[RequestId, Side]
+    unlocked_since: Mapping[RequestId, Timestamp]
+    """Since when a pending request has been seen without a lock."""
+    uploads: Mapping[tuple[ImageName, ProviderName], Upload]
+    """The ready upload to boot from."""
+    facts: Mapping[ProviderName, ProviderFacts]
+    in_flight: Mapping[Subject, Action]
+    attempts: Mapping[AttemptId, Attempt] = field(default=MappingProxyType({}))
+    scans: Mapping[AttemptId, Scan] = field(default=MappingProxyType({}))
+    first_active: Mapping[AttemptId, Timestamp] = field(default=MappingProxyType({}))
+    """When a server was first seen with an address: host keys are to be had within `boot-timeout` of that."""
+    launch_backoff: Mapping[tuple[ProviderName, str, LabelName], Backoff] = field(default=MappingProxyType({}))
+    provider_backoff: Mapping[ProviderName, Backoff] = field(default=MappingProxyType({}))
+    delete_backoff: Mapping[ServerId, Backoff] = field(default=MappingProxyType({}))
+    suspects: Mapping[tuple[ProviderName, ServerId], Timestamp] = field(default=MappingProxyType({}))
+    """Servers seen without a record by a full list, and when first."""
+    foreign_use: Mapping[ProviderName, "Mapping[str, float]"] = field(default=MappingProxyType({}))
+    """Resources in a provider's project that are not ours."""
+    sweeps_confirmed: Set[ProviderName] = frozenset()
+
+
+def node_side(snapshot: Snapshot, node: NodeId) -> Side | None:
+    return snapshot.node_locks.get(node)
+
+
+def busy(snapshot: Snapshot, *subjects: Subject) -> bool:
+    """Tell whether something is in flight on any of the subjects."""
+    return any(subject in snapshot.in_flight for subject in subjects)
