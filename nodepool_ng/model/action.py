@@ -18,7 +18,7 @@ from nodepool_ng.model.ids import (
     ServerId,
     Timestamp,
 )
-from nodepool_ng.model.lifecycle import NodeEvent, NodeState
+from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.quota import NONE, Resources
 from nodepool_ng.model.reason import Reason
 
@@ -75,8 +75,6 @@ class LaunchNodes:
     pool: PoolName
     launches: tuple[Launch, ...]
     why: Reason
-    slot: int = 0
-    """Tells several warm launches of one pool apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +196,6 @@ class RetireNode:
 
     node: NodeId
     expect: NodeState
-    event: NodeEvent
     why: Reason
 
 
@@ -277,7 +274,7 @@ def subjects(action: Action) -> tuple[Subject, ...]:
         case Fulfil():
             return (request_subject(action.request), *map(node_subject, action.nodes))
         case LaunchNodes(request=None):
-            return (("warm", f"{action.provider}/{action.pool}/{action.launches[0].label}/{action.slot}"),)
+            return (("warm", f"{action.provider}/{action.pool}/{action.launches[0].label}"),)
         case LaunchNodes(request=request) if request is not None:
             return (request_subject(request),)
         case AdoptRequest() | Release() | Decline():

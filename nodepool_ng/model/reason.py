@@ -113,6 +113,18 @@ class Reason:
     detail: str = ""
 
 
+def at(
+    where: tuple[ProviderName, PoolName],
+    code: Code,
+    *,
+    label: LabelName | None = None,
+    request: RequestId | None = None,
+    detail: str = "",
+) -> Reason:
+    """Return a reason that applies to one pool."""
+    return Reason(code=code, provider=where[0], pool=where[1], label=label, request=request, detail=detail)
+
+
 def sentence(reason: Reason) -> str:
     """Return the reason in words, without the place it applies to."""
     return SENTENCES[reason.code].format(

@@ -77,6 +77,8 @@ class ProviderFacts:
     by_node: Mapping[NodeId, tuple[Server, ...]] = field(default=MappingProxyType({}))
     listed: Timestamp | None = None
     """When the list that `servers` comes from was *asked for*: evidence for nothing younger."""
+    full_listed: Timestamp | None = None
+    """The same for the last list of everything; the others told only what changed."""
     limits: Resources = NONE
     limits_read: Timestamp | None = None
     labels: Mapping[LabelName, LabelFacts] = field(default=MappingProxyType({}))

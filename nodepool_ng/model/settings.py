@@ -125,6 +125,11 @@ class Pool:
     node_attributes: Mapping[str, Json] | None = None
 
     @property
+    def key(self) -> tuple[ProviderName, PoolName]:
+        """What names the pool in the whole installation."""
+        return self.provider, self.name
+
+    @property
     def disabled(self) -> bool:
         """`max-servers: 0` takes a pool out of service: it declines everything."""
         return self.limits.get("instances", 1) <= 0

@@ -26,6 +26,7 @@ from nodepool_ng.model.ids import (
     Timestamp,
 )
 from nodepool_ng.model.image import Upload
+from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.server import ProviderFacts
 from nodepool_ng.model.settings import Settings
@@ -110,13 +111,11 @@ class Snapshot:
     delete_backoff: Mapping[ServerId, Backoff] = field(default=MappingProxyType({}))
     suspects: Mapping[tuple[ProviderName, ServerId], Timestamp] = field(default=MappingProxyType({}))
     """Servers seen without a record by a full list, and when first."""
-    foreign_use: Mapping[ProviderName, "Mapping[str, float]"] = field(default=MappingProxyType({}))
+    foreign_use: Mapping[ProviderName, Resources] = field(default=MappingProxyType({}))
     """Resources in a provider's project that are not ours."""
+    recorded: Set[NodeId] = frozenset()
+    """Nodes that had a record in this tree since this process started."""
     sweeps_confirmed: Set[ProviderName] = frozenset()
-
-
-def node_side(snapshot: Snapshot, node: NodeId) -> Side | None:
-    return snapshot.node_locks.get(node)
 
 
 def busy(snapshot: Snapshot, *subjects: Subject) -> bool:

@@ -1,0 +1,56 @@
+"""Decides what to do next, from a snapshot and nothing else.
+
+`plan` is a function of its argument: no I/O, no clock, no randomness, nothing kept between two calls. Everything
+that competes for the same capacity is decided in this one pass: first nodes go on with what they are in the middle
+of, then requests are served in their order, then the warm pool takes what is left.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nodepool_ng.model.action import Action
+from nodepool_ng.model.census import PoolKey
+from nodepool_ng.model.ids import ProviderName, RequestId, Timestamp
+from nodepool_ng.model.reason import Reason
+from nodepool_ng.model.snapshot import Snapshot
+from nodepool_ng.plan.capacity import Ledger
+from nodepool_ng.plan.leaks import plan_leaks
+from nodepool_ng.plan.looks import plan_looks
+from nodepool_ng.plan.nodes import plan_nodes
+from nodepool_ng.plan.pace import Agenda
+from nodepool_ng.plan.requests import plan_requests
+from nodepool_ng.plan.warm import plan_warm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do now, and when to ask again if nothing happens before.
+
+    `verdicts` tells for every request that waits what each pool makes of it; `short` are the pools whose capacity
+    something waits for; `alarms` are sentences for an operator.
+    """
+
+    actions: tuple[Action, ...]
+    wake: Timestamp | None
+    verdicts: Mapping[RequestId, tuple[Reason, ...]]
+    short: frozenset[PoolKey]
+    alarms: Mapping[ProviderName, str]
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """Return what follows from the snapshot. No two actions touch the same subject, and none touches one that is
+    in flight."""
+    agenda = Agenda(snapshot)
+    ledger = Ledger(snapshot)
+    plan_nodes(snapshot, agenda)
+    alarms = plan_leaks(snapshot, agenda)
+    requests = plan_requests(snapshot, agenda, ledger)
+    short = requests.short | plan_warm(snapshot, agenda, ledger)
+    plan_looks(snapshot, agenda)
+    return Plan(
+        actions=tuple(agenda.actions),
+        wake=agenda.wake,
+        verdicts=requests.verdicts,
+        short=frozenset(short),
+        alarms=alarms,
+    )

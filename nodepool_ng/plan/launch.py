@@ -1,0 +1,186 @@
+"""How far a launch has come: the one thing to do now for a node that is being built.
+
+The answer depends only on what exists, so a launcher that has just been restarted continues where the previous one
+stopped.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nodepool_ng.model.action import Action, Booted, CreateServer, RetryNode, ScanHostKeys
+from nodepool_ng.model.ids import Seconds, Timestamp
+from nodepool_ng.model.node import Node
+from nodepool_ng.model.reason import Code, Reason
+from nodepool_ng.model.server import Server, ServerStatus
+from nodepool_ng.model.settings import PoolLabel, Provider
+from nodepool_ng.model.snapshot import Attempt, AttemptState, Snapshot
+
+LOST_AFTER: Seconds = 30.0
+"""A server that the cloud accepted and then does not list for so long is taken for lost."""
+UNKNOWN_GRACE: Seconds = 5.0
+"""A create whose answer was lost may still show up in lists for so long before another one is asked for."""
+SCANNED_TYPES = frozenset({"ssh", "network_cli"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do until the world changes, or until an instant."""
+
+    until: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No attempts are left."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """The cloud has no room for it; that is no fault of the node's."""
+
+    reason: Reason
+
+
+Progress: TypeAlias = Wait | Do | Booted | Failed | NoRoom
+
+
+def progress(s: Snapshot, node: Node) -> Progress:
+    """Return what is to be done for a node that is building under our lock."""
+    provider, label = configured(s, node)
+    if provider is None or label is None:
+        return Failed(
+            Reason(
+                code=Code.LAUNCH_FAILED,
+                provider=node.provider,
+                pool=node.pool,
+                detail="the configuration has no such label, pool or provider any more",
+            )
+        )
+    server = own_server(s, node)
+    deadline = node.state_time + provider.launch_timeout
+    if server is None:
+        return _unseen(s, node, provider, deadline)
+    match server.status:
+        case ServerStatus.FAILED if server.no_capacity:
+            return NoRoom(_attempt_failed(node, server.fault or "no capacity"))
+        case ServerStatus.FAILED:
+            return _again(s, node, provider, f"the server went to ERROR: {server.fault or 'no reason given'}")
+        case ServerStatus.DELETED:
+            return _again(s, node, provider, "somebody deleted the server")
+        case ServerStatus.ACTIVE if server.addresses.interface_ip:
+            return _reachable(s, node, provider, label, server)
+        case _ if s.now >= deadline:
+            return _again(s, node, provider, f"not up after {provider.launch_timeout:g} s")
+        case _:
+            return Wait(deadline)
+
+
+def configured(s: Snapshot, node: Node) -> tuple[Provider | None, PoolLabel | None]:
+    """Return the provider and pool label that a node stands for, as far as they are still configured."""
+    provider = s.settings.providers.get(node.provider) if node.provider else None
+    pool = provider.pools.get(node.pool) if provider and node.pool else None
+    return provider, pool.labels.get(node.label) if pool and node.label else None
+
+
+def own_server(s: Snapshot, node: Node) -> Server | None:
+    """Return the server of the node's present attempt. Should the cloud have made two, it is the recorded one, or
+    else the older."""
+    facts = s.facts.get(node.provider) if node.provider else None
+    if facts is None:
+        return None
+    servers = [
+        server
+        for server in facts.by_node.get(node.id, ())
+        if server.attempt == node.attempt and server.installation == s.installation and node.attempt is not None
+    ]
+    return min(servers, key=lambda v: (v.id != node.external_id, v.created or 0, v.id), default=None)
+
+
+def connection(s: Snapshot, node: Node) -> tuple[str, int]:
+    """Return connection type and port of a node as its record has them."""
+    port = node.connection_port if isinstance(node.connection_port, int) else 22
+    return node.connection_type or "ssh", port
+
+
+def _unseen(s: Snapshot, node: Node, provider: Provider, deadline: Timestamp) -> Progress:
+    attempt = s.attempts.get(node.attempt) if node.attempt else None
+    if attempt is None:
+        attempt = Attempt(state=AttemptState.UNKNOWN, since=node.state_time)
+    backoff = s.provider_backoff.get(provider.name)
+    facts = s.facts.get(provider.name)
+    listed = facts.listed if facts else None
+    if backoff is not None and backoff.until > s.now and attempt.state is AttemptState.FRESH:
+        return Wait(backoff.until)
+    match attempt.state:
+        case AttemptState.FRESH:
+            assert node.provider is not None
+            assert node.pool is not None
+            assert node.label is not None
+            return Do(
+                CreateServer(
+                    node=node.id, provider=node.provider, pool=node.pool, label=node.label, why=_launching(node)
+                )
+            )
+        case AttemptState.REFUSED:
+            return _again(s, node, provider, attempt.detail, attempt.since)
+        case AttemptState.NO_CAPACITY:
+            return NoRoom(_attempt_failed(node, attempt.detail))
+        case AttemptState.ASKED if listed is not None and listed >= attempt.since + LOST_AFTER:
+            return _again(s, node, provider, "the cloud accepted the server and lost it")
+        case AttemptState.UNKNOWN if listed is not None and listed >= attempt.since + UNKNOWN_GRACE:
+            return _again(s, node, provider, attempt.detail or "nobody knows whether the cloud was asked")
+        case _ if s.now >= deadline:
+            return _again(s, node, provider, f"no server after {provider.launch_timeout:g} s")
+        case AttemptState.UNKNOWN:
+            return Wait(min(deadline, max(attempt.since + UNKNOWN_GRACE, s.now + 1.0)))
+        case _:
+            return Wait(deadline)
+
+
+def _reachable(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, server: Server) -> Progress:
+    assert node.attempt is not None
+    if not label.host_key_checking:
+        return Booted(node=node.id, server=server.id, host_keys=())
+    scan = s.scans.get(node.attempt)
+    if scan is not None and scan.error is None:
+        return Booted(node=node.id, server=server.id, host_keys=scan.keys)
+    if scan is not None:
+        return _again(s, node, provider, f"no host keys: {scan.error}")
+    kind, port = connection(s, node)
+    deadline = s.first_active.get(node.attempt, s.now) + provider.boot_timeout
+    return Do(
+        ScanHostKeys(
+            node=node.id,
+            address=server.addresses.interface_ip,
+            port=port,
+            ssh=kind in SCANNED_TYPES,
+            deadline=deadline,
+            why=_launching(node),
+        )
+    )
+
+
+def _again(s: Snapshot, node: Node, provider: Provider, detail: str, since: Timestamp | None = None) -> Progress:
+    if node.attempts >= max(provider.launch_retries, 1):
+        return Failed(
+            Reason(code=Code.LAUNCH_FAILED, provider=node.provider, pool=node.pool, label=node.label, detail=detail)
+        )
+    pause = min(2.0 ** (node.attempts - 1), 30.0) if since is not None else 0.0
+    if since is not None and s.now < since + pause:
+        return Wait(since + pause)
+    return Do(RetryNode(node=node.id, counted=True, why=_attempt_failed(node, detail)))
+
+
+def _attempt_failed(node: Node, detail: str) -> Reason:
+    return Reason(code=Code.ATTEMPT_FAILED, provider=node.provider, pool=node.pool, label=node.label, detail=detail)
+
+
+def _launching(node: Node) -> Reason:
+    return Reason(code=Code.DUE, provider=node.provider, pool=node.pool, label=node.label, request=node.allocated_to)

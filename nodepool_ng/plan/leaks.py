@@ -1,0 +1,69 @@
+"""Servers of ours that nothing stands for: leaks and duplicates. What is not provably ours is not looked at."""
+
+from nodepool_ng.model.ids import ProviderName
+from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.model.reason import Code, Reason
+from nodepool_ng.model.server import ProviderFacts, Server
+from nodepool_ng.model.snapshot import Snapshot
+from nodepool_ng.plan.launch import own_server
+from nodepool_ng.plan.nodes import delete_server
+from nodepool_ng.plan.pace import Agenda
+
+SWEEP_MAX_COUNT = 5
+SWEEP_MAX_SHARE = 0.1
+"""A sweep that would delete more than both stops: it looks like the right configuration on the wrong ZooKeeper."""
+
+
+def plan_leaks(s: Snapshot, agenda: Agenda) -> dict[ProviderName, str]:
+    """Add deletions of leaked and duplicate servers; return a sentence for each provider where a sweep was
+    stopped because it would take too many."""
+    alarms = {}
+    for provider in sorted(s.leased):
+        facts = s.facts.get(provider)
+        if facts is None or facts.full_listed is None:
+            continue
+        leaks = [server for server in facts.servers.values() if is_leak(s, facts, server)]
+        many = len(leaks) > SWEEP_MAX_COUNT and len(leaks) > SWEEP_MAX_SHARE * len(facts.servers)
+        if many and provider not in s.sweeps_confirmed:
+            alarms[provider] = (
+                f"{len(leaks)} of {len(facts.servers)} servers would be deleted as leaks; "
+                f"nothing is deleted until `nodepool confirm {provider}` says so"
+            )
+            continue
+        for server in leaks:
+            delete_server(s, agenda, server, None, Reason(code=Code.LEAK, provider=provider))
+        _duplicates(s, agenda, provider, facts)
+    return alarms
+
+
+def is_leak(s: Snapshot, facts: ProviderFacts, server: Server) -> bool:
+    """Tell whether a server is ours, has no record, and had none already at an earlier full list.
+
+    Ours means: made by this installation for this provider; or made by Nodepool 11 for a node that had a record in
+    this very tree since we started.
+    """
+    if not marked(s, facts.provider, server) or server.node in s.nodes.nodes:
+        return False
+    first = s.suspects.get((facts.provider, server.id))
+    return first is not None and facts.full_listed is not None and first < facts.full_listed
+
+
+def marked(s: Snapshot, provider: ProviderName, server: Server) -> bool:
+    """Tell whether a server's metadata say that it is ours; servers rebuilt or copied by others lack some of it."""
+    if server.provider != provider or server.node is None:
+        return False
+    return server.installation == s.installation or (server.installation is None and server.node in s.recorded)
+
+
+def _duplicates(s: Snapshot, agenda: Agenda, provider: ProviderName, facts: ProviderFacts) -> None:
+    for node_id, servers in facts.by_node.items():
+        node = s.nodes.nodes.get(node_id)
+        if node is None or node.provider != provider or node.state in (NodeState.DELETING, NodeState.DELETED):
+            continue
+        if len(servers) == 1 and (servers[0].attempt == node.attempt or servers[0].id == node.external_id):
+            continue
+        keep = own_server(s, node)
+        for server in servers:
+            kept = server.id == node.external_id or (keep is not None and server.id == keep.id)
+            if not kept and server.installation == s.installation and node.attempt is not None:
+                delete_server(s, agenda, server, node, Reason(code=Code.DUPLICATE, provider=provider))

@@ -1,0 +1,46 @@
+"""When to look at the clouds again: they send no events."""
+
+from nodepool_ng.model.action import ListServers, ReadCapacity
+from nodepool_ng.model.ids import ProviderName, Seconds
+from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.model.reason import Code, Reason
+from nodepool_ng.model.snapshot import Snapshot
+from nodepool_ng.plan.pace import Agenda
+
+FULL_LIST_EVERY: Seconds = 60.0
+LIST_EVERY: Seconds = 1.0
+"""While something is expected of a provider: servers that boot or go."""
+CHANGES_OVERLAP: Seconds = 10.0
+"""How far a list of changes reaches back before the previous list: clocks differ."""
+CAPACITY_EVERY: Seconds = 300.0
+
+
+def plan_looks(s: Snapshot, agenda: Agenda) -> None:
+    """Add the lists and capacity readings that are due, and remember when the next ones will be."""
+    expecting = {node.provider for node in s.nodes.in_state(NodeState.INIT, NodeState.BUILDING, NodeState.DELETING)}
+    for provider in sorted(s.leased):
+        facts = s.facts.get(provider)
+        backoff = s.provider_backoff.get(provider)
+        if backoff is not None and backoff.until > s.now:
+            agenda.look_again(backoff.until)
+            continue
+        read = facts.limits_read if facts else None
+        if read is None or s.now >= read + CAPACITY_EVERY:
+            agenda.add(ReadCapacity(provider=provider, why=_due(provider)))
+        else:
+            agenda.look_again(read + CAPACITY_EVERY)
+        listed = facts.listed if facts else None
+        full = facts.full_listed if facts else None
+        if listed is None or full is None or s.now >= full + FULL_LIST_EVERY:
+            agenda.add(ListServers(provider=provider, since=None, why=_due(provider)))
+            continue
+        agenda.look_again(full + FULL_LIST_EVERY)
+        if provider in expecting:
+            if s.now >= listed + LIST_EVERY:
+                agenda.add(ListServers(provider=provider, since=listed - CHANGES_OVERLAP, why=_due(provider)))
+            else:
+                agenda.look_again(listed + LIST_EVERY)
+
+
+def _due(provider: ProviderName) -> Reason:
+    return Reason(code=Code.DUE, provider=provider)

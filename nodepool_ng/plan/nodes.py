@@ -1,0 +1,190 @@
+"""What becomes of nodes that no open request of ours claims: warm ones, spares, abandoned and unwanted ones."""
+
+from nodepool_ng.model.action import (
+    AdoptNode,
+    Booted,
+    DeleteServer,
+    EraseNode,
+    FreeNode,
+    RecordReady,
+    RetireNode,
+    SweepGhost,
+    Unlock,
+    node_subject,
+)
+from nodepool_ng.model.ids import Seconds
+from nodepool_ng.model.lifecycle import NodeState, RequestState
+from nodepool_ng.model.node import Node, hold_limit
+from nodepool_ng.model.reason import Code, Reason
+from nodepool_ng.model.server import Server
+from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot
+from nodepool_ng.plan.launch import Do, Failed, NoRoom, Wait, configured, progress
+from nodepool_ng.plan.pace import Agenda
+
+INIT_ORPHAN_AGE: Seconds = 60.0
+"""An `init` record of another software, older than this and unlocked, was lost before its launcher locked it."""
+
+
+def plan_nodes(s: Snapshot, agenda: Agenda) -> None:
+    """Add the next step of every node that needs one, except those of requests that we hold."""
+    for ghost in sorted(s.ghosts):
+        agenda.add(SweepGhost(node=ghost, why=Reason(code=Code.ABANDONED)))
+    for node in s.nodes.in_state(NodeState.INIT, NodeState.BUILDING):
+        if _ours_to_mind(s, node):
+            _building(s, agenda, node)
+    for node in s.nodes.in_state(NodeState.READY):
+        if _ours_to_mind(s, node):
+            _ready(s, agenda, node)
+    for node in s.nodes.in_state(NodeState.HOLD):
+        if _ours_to_mind(s, node):
+            _held(s, agenda, node)
+    for node in s.nodes.in_state(NodeState.USED, NodeState.IN_USE, NodeState.FAILED, NodeState.ABORTED):
+        if _ours_to_mind(s, node) and s.node_locks.get(node.id) is not Side.FOREIGN:
+            code = Code.USED if node.state is NodeState.USED else Code.ABANDONED
+            agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, code)))
+    for node in s.nodes.in_state(NodeState.DELETING, NodeState.DELETED):
+        if node.provider is None or _ours_to_mind(s, node):
+            _deleting(s, agenda, node)
+
+
+def _ours_to_mind(s: Snapshot, node: Node) -> bool:
+    return node.provider in s.leased
+
+
+def claimed(s: Snapshot, node: Node) -> bool:
+    """Tell whether the node belongs to a request that we hold."""
+    request = s.requests.get(node.allocated_to) if node.allocated_to else None
+    return (
+        request is not None and request.state is RequestState.PENDING and s.request_locks.get(request.id) is Side.OURS
+    )
+
+
+def _building(s: Snapshot, agenda: Agenda, node: Node) -> None:
+    if not agenda.free(node_subject(node.id)):
+        return
+    match s.node_locks.get(node.id):
+        case None:
+            _unlocked_building(s, agenda, node)
+        case Side.OURS if not claimed(s, node):
+            _warm_building(s, agenda, node)
+        case _:
+            pass
+
+
+def _unlocked_building(s: Snapshot, agenda: Agenda, node: Node) -> None:
+    if node.attempt is not None and configured(s, node)[1] is not None:
+        agenda.add(AdoptNode(node=node.id, why=_reason(node, Code.ADOPTED)))
+    elif node.state is NodeState.BUILDING or s.now >= node.state_time + INIT_ORPHAN_AGE:
+        agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, Code.ABANDONED)))
+    else:
+        agenda.look_again(node.state_time + INIT_ORPHAN_AGE)
+
+
+def _warm_building(s: Snapshot, agenda: Agenda, node: Node) -> None:
+    if node.state is NodeState.INIT or node.attempt is None:
+        agenda.add(AdoptNode(node=node.id, why=_reason(node, Code.ADOPTED)))
+        return
+    match progress(s, node):
+        case Wait(until):
+            agenda.look_again(until)
+        case Do(action):
+            agenda.add(action)
+        case Booted(server=server, host_keys=keys):
+            agenda.add(RecordReady(node=node.id, server=server, host_keys=keys, why=_reason(node, Code.UP)))
+        case Failed(reason) | NoRoom(reason):
+            agenda.add(RetireNode(node=node.id, expect=node.state, why=reason))
+
+
+def _ready(s: Snapshot, agenda: Agenda, node: Node) -> None:
+    side = s.node_locks.get(node.id)
+    if side is Side.FOREIGN or not agenda.free(node_subject(node.id)):
+        return
+    if node.allocated_to is not None:
+        request = s.requests.get(node.allocated_to)
+        if request is None or request.state in (RequestState.REQUESTED, RequestState.FAILED):
+            why = Reason(code=Code.REQUEST_GONE, provider=node.provider, pool=node.pool, request=node.allocated_to)
+            agenda.add(FreeNode(node=node.id, why=why))
+        return
+    if side is Side.OURS:
+        agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
+        return
+    label = s.settings.labels.get(node.label) if node.label else None
+    if label is not None and label.max_ready_age > 0:
+        _expire(s, agenda, node, label.max_ready_age, Code.TOO_OLD)
+
+
+def _held(s: Snapshot, agenda: Agenda, node: Node) -> None:
+    limit = hold_limit(node, s.settings.max_hold_age)
+    if limit > 0 and s.node_locks.get(node.id) is not Side.FOREIGN:
+        _expire(s, agenda, node, limit, Code.HOLD_OVER)
+
+
+def _expire(s: Snapshot, agenda: Agenda, node: Node, limit: Seconds, code: Code) -> None:
+    if s.now >= node.state_time + limit:
+        why = Reason(code=code, provider=node.provider, pool=node.pool, label=node.label, limit=limit)
+        agenda.add(RetireNode(node=node.id, expect=node.state, why=why))
+    else:
+        agenda.look_again(node.state_time + limit)
+
+
+def _deleting(s: Snapshot, agenda: Agenda, node: Node) -> None:
+    match s.node_locks.get(node.id):
+        case Side.FOREIGN:
+            return
+        case None:
+            agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, Code.ABANDONED)))
+            return
+        case _:
+            pass
+    if not agenda.free(node_subject(node.id)):
+        return
+    if node.provider is None or node.state is NodeState.DELETED or never_asked(s, node):
+        agenda.add(EraseNode(node=node.id, why=_reason(node, Code.GONE)))
+        return
+    servers = servers_of(s, node)
+    for server in servers:
+        delete_server(s, agenda, server, node, _reason(node, Code.NOT_NEEDED))
+    facts = s.facts.get(node.provider)
+    if not servers and facts is not None and facts.listed is not None and facts.listed >= node.state_time:
+        agenda.add(EraseNode(node=node.id, why=_reason(node, Code.GONE)))
+
+
+def never_asked(s: Snapshot, node: Node) -> bool:
+    """Tell whether this process knows that no cloud was ever asked for a server of this node."""
+    if node.external_id is not None or node.attempt is None or node.attempts > 1:
+        return False
+    attempt = s.attempts.get(node.attempt)
+    return attempt is not None and attempt.state in (
+        AttemptState.FRESH,
+        AttemptState.REFUSED,
+        AttemptState.NO_CAPACITY,
+    )
+
+
+def servers_of(s: Snapshot, node: Node) -> tuple[Server, ...]:
+    """Return the servers that are there and are this node's, of whatever attempt.
+
+    A server without an installation id (Nodepool 11 made it) is this node's only if the record names it.
+    """
+    facts = s.facts.get(node.provider) if node.provider else None
+    if facts is None:
+        return ()
+    return tuple(
+        server
+        for server in facts.by_node.get(node.id, ())
+        if server.installation == s.installation or (server.installation is None and server.id == node.external_id)
+    )
+
+
+def delete_server(s: Snapshot, agenda: Agenda, server: Server, node: Node | None, why: Reason) -> None:
+    """Add the deletion of a server, unless it was asked for a short while ago."""
+    assert server.provider is not None
+    for backoff in (s.delete_backoff.get(server.id), s.provider_backoff.get(server.provider)):
+        if backoff is not None and backoff.until > s.now:
+            agenda.look_again(backoff.until)
+            return
+    agenda.add(DeleteServer(provider=server.provider, server=server.id, node=node.id if node else None, why=why))
+
+
+def _reason(node: Node, code: Code) -> Reason:
+    return Reason(code=code, provider=node.provider, pool=node.pool, label=node.label, request=node.allocated_to)

@@ -1,0 +1,47 @@
+"""Who is there to serve a request: the registered pools, ours and others'."""
+
+import hashlib
+
+from nodepool_ng.model.census import PoolKey
+from nodepool_ng.model.component import POOL, Component
+from nodepool_ng.model.ids import LabelName, PoolId
+from nodepool_ng.model.snapshot import Snapshot
+
+SOFTWARE = "nodepool_ng"
+"""What our own pools carry in their registration."""
+
+
+class Registry:
+    """The registered pools as one pass sees them; look-ups by set of labels are made once each."""
+
+    def __init__(self, s: Snapshot) -> None:
+        self._pools = tuple(
+            component
+            for component in s.components.values()
+            if component.kind == POOL and component.id and component.provider_name and component.name
+        )
+        self._by_labels: dict[frozenset[LabelName], tuple[Component, ...]] = {}
+        self.ids = frozenset(pool.id for pool in self._pools if pool.id)
+
+    def supporting(self, labels: frozenset[LabelName]) -> tuple[Component, ...]:
+        """Return the registered pools that have all of the labels."""
+        found = self._by_labels.get(labels)
+        if found is None:
+            found = tuple(pool for pool in self._pools if labels <= pool.supported_labels)
+            self._by_labels[labels] = found
+        return found
+
+    def answered_for(self, key: PoolKey) -> tuple[PoolId, ...]:
+        """Return the ids of all launchers' registrations of one pool of ours: the one that holds the lease answers
+        for its standbys too."""
+        return tuple(
+            pool.id
+            for pool in self._pools
+            if pool.id and (pool.provider_name, pool.name) == key and pool.software == SOFTWARE
+        )
+
+
+def rendezvous(thing: str, place: str) -> int:
+    """Return the weight of a place for a thing; the highest weight has it. The same in every process, and when a
+    place goes, only its own things move."""
+    return int.from_bytes(hashlib.blake2b(f"{thing}\0{place}".encode(), digest_size=8).digest())
