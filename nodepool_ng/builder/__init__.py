@@ -1,0 +1,1 @@
+"""Builds images with diskimage-builder and uploads them into clouds."""
