@@ -104,9 +104,13 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Per operation, in order: the path made by a Create, the new Stat of a Set, None for the others."""
+    """Per operation, in order: the path made by a Create, the new Stat of a Set, None for the others.
+
+    `zxid` is the transaction's: the mzxid of everything that it wrote.
+    """
 
     results: tuple[str | Stat | None, ...]
+    zxid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,22 @@ class Failure:
 
     def __str__(self) -> str:
         return f"{self.path or 'ZooKeeper'}: {self.detail or self.problem.value}"
+
+
+MAX_PACKET = 1_000_000  # bytes; a server that has the default of 1 MiB hangs up on more, without an answer
+_OP_OVERHEAD = 100  # bytes; more than any operation's fixed part
+
+
+def oversize(verb: "Verb") -> "Failure | None":
+    """Return the failure of a verb that no server would accept, before anything is sent."""
+    if not isinstance(verb, Commit):
+        return None
+    size = 0
+    for index, op in enumerate(verb.ops):
+        size += _OP_OVERHEAD + len(op.path) + (len(op.data) if isinstance(op, Create | Set) else 0)
+        if size > MAX_PACKET:
+            return Failure(Problem.TOO_LARGE, op.path, index)
+    return None
 
 
 Answer: TypeAlias = Got | Names | Committed | Synced | Failure

@@ -1,0 +1,223 @@
+"""What kazoo lacks: persistent recursive watches, many requests per write, and a connection that never gives up.
+
+This module is the only one that reaches into kazoo's insides; `client` makes a Store of it. kazoo dispatches every
+request singly, with a selector made anew for each wait, and hands results to a second thread. Here all queued
+requests leave in one write, all frames that have come are read at once, and answers are given on the connection's
+own thread. What is kept of kazoo: finding and trying hosts, TLS, the session, heartbeats, and the wire format.
+"""
+
+import errno
+import logging
+import select
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import ConnectionClosedError, ConnectionDropped, ConnectionLoss, SessionExpiredError
+from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.protocol.connection import CLOSE_RESPONSE, ConnectionHandler
+from kazoo.protocol.serialization import ReplyHeader, Watch, int_int_struct, int_struct, write_string
+from kazoo.protocol.states import KeeperState
+from kazoo.retry import ForceRetryError, KazooRetry, RetryFailedError
+
+from nodepool_ng.model.settings import ZooKeeperSettings
+from nodepool_ng.zk.store import Kind
+
+FIRST_DELAY = 0.1  # seconds between rounds over all hosts
+LONGEST_DELAY = 2.0  # seconds
+READ_SIZE = 262_144  # bytes
+WRITE_SIZE = 262_144  # bytes
+
+_PERSISTENT_RECURSIVE = 1
+_KINDS = MappingProxyType({1: Kind.CREATED, 2: Kind.DELETED, 3: Kind.CHANGED})
+_ENDLESS_RETRY = (ForceRetryError, ConnectionLoss, SessionExpiredError, ConnectionClosedError, RetryFailedError)
+
+
+class Slot(Protocol):
+    """Where the answer to a request goes; called on the connection's thread, so it may not block."""
+
+    def set(self, value: Any) -> None: ...
+
+    def set_exception(self, exception: Exception) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AddWatch:
+    """The request for a persistent recursive watch (ZooKeeper 3.6); it outlives events, but not the connection."""
+
+    path: str
+    type: int = 106
+
+    def serialize(self) -> bytes:
+        return bytes(write_string(self.path) + int_struct.pack(_PERSISTENT_RECURSIVE))
+
+    @classmethod
+    def deserialize(cls, data: bytes, offset: int) -> bool:
+        return True
+
+
+class OneThread(SequentialThreadingHandler):  # type: ignore[misc]
+    """kazoo's threads without the two that would only carry results to callbacks."""
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def select(
+        self, readable: list[Any], writable: list[Any], exceptional: list[Any], timeout: float | None = None
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """Wait with poll(2), which costs no file descriptor."""
+        poll = select.poll()
+        for one in readable:
+            poll.register(one, select.POLLIN)
+        for one in writable:
+            poll.register(one, select.POLLOUT)
+        ready = dict(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+        if any(mask & select.POLLNVAL for mask in ready.values()):
+            raise OSError(errno.EBADF, "the socket was closed")
+        return [x for x in readable if x.fileno() in ready], [x for x in writable if x.fileno() in ready], []
+
+
+class Wire(ConnectionHandler):  # type: ignore[misc]
+    """One connection after the other to whichever server answers, until the client is stopped."""
+
+    def __init__(self, client: "Client", retry: Any, logger: logging.Logger) -> None:
+        super().__init__(client, retry, logger=logger)
+        self._awake = False
+        self._xid: int = 0
+        self._received = bytearray()
+        self._frame: bytes | None = None
+
+    def wake(self) -> None:
+        """Tell the connection's thread that something is queued; at most one byte is ever on its way."""
+        if not self._awake:
+            self._awake = True
+            if (door := self._write_sock) is not None:
+                door.send(b"\0")
+
+    def _connect_loop(self, retry: Any) -> Any:
+        """Whatever goes wrong in a round over the hosts, there is a next round."""
+        try:
+            return super()._connect_loop(retry)
+        except _ENDLESS_RETRY:
+            raise
+        except Exception:
+            self.logger.exception("An attempt to connect to ZooKeeper ended unexpectedly; it is repeated.")
+            self.client.drop()
+            raise ForceRetryError("unexpected") from None
+
+    def _connect(self, host: str, hostip: str, port: int) -> Any:
+        self._received.clear()
+        return super()._connect(host, hostip, port)
+
+    def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
+        """Send everything that is queued. The flag goes down first: what is queued later rings again."""
+        self._read_sock.recv(4096)
+        self._awake = False
+        queue, pending = self.client._queue, self.client._pending
+        while queue:
+            packet = bytearray()
+            while queue and len(packet) < WRITE_SIZE:
+                request, slot = queue.popleft()
+                self._xid = self._xid % 0x7FFFFFFF + 1
+                pending.append((request, slot, self._xid))
+                body = request.serialize()
+                packet += int_struct.pack(len(body) + int_int_struct.size)
+                packet += int_int_struct.pack(self._xid, request.type)
+                packet += body
+            self._write(packet, connect_timeout)
+
+    def _read_socket(self, read_timeout: float) -> Any:
+        """Read what has come and dispatch every complete frame of it."""
+        self._receive()
+        data, start = self._received, 0
+        try:
+            while len(data) - start >= int_struct.size:
+                end = start + int_struct.size + int_struct.unpack_from(data, start)[0]
+                if len(data) < end:
+                    break
+                self._frame = bytes(data[start + int_struct.size : end])
+                start = end
+                if super()._read_socket(read_timeout) == CLOSE_RESPONSE:
+                    return CLOSE_RESPONSE
+        finally:
+            self._frame = None
+            del data[:start]
+        return None
+
+    def _receive(self) -> None:
+        with self._socket_error_handling():
+            while True:
+                try:
+                    chunk = self._socket.recv(READ_SIZE)
+                except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    return
+                if not chunk:
+                    raise ConnectionDropped("the server closed the connection")
+                self._received += chunk
+                if not (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
+                    return
+
+    def _read_header(self, timeout: float) -> Any:
+        if self._frame is None:
+            return super()._read_header(timeout)
+        header, offset = ReplyHeader.deserialize(self._frame, 0)
+        return header, self._frame, offset
+
+    def _read_watch_event(self, buffer: bytes, offset: int) -> None:
+        watch, _ = Watch.deserialize(buffer, offset)
+        kind = _KINDS.get(watch.type)
+        if kind is not None and not self.client._stopped.is_set():
+            self.client.on_change(self.client.unchroot(watch.path), kind)
+
+
+class Client(KazooClient):  # type: ignore[misc]
+    """kazoo's client on a `Wire`. `on_change` hears of every change below the watched roots."""
+
+    def __init__(
+        self,
+        settings: ZooKeeperSettings,
+        logger: logging.Logger,
+        on_change: Callable[[str, Kind], None],
+        session: tuple[int, bytes] | None = None,
+    ) -> None:
+        handler = OneThread()
+        super().__init__(
+            hosts=",".join(settings.hosts) + settings.chroot,
+            timeout=settings.session_timeout,
+            client_id=session,
+            handler=handler,
+            connection_retry=KazooRetry(
+                max_tries=-1, delay=FIRST_DELAY, max_delay=LONGEST_DELAY, sleep_func=handler.sleep_func
+            ),
+            logger=logger,
+            use_ssl=settings.tls_ca is not None or settings.tls_cert is not None,
+            ca=settings.tls_ca,
+            certfile=settings.tls_cert,
+            keyfile=settings.tls_key,
+            verify_certs=True,
+        )
+        self._connection = Wire(self, self._conn_retry.copy(), logger)
+        self.on_change = on_change
+
+    def enqueue(self, request: Any, slot: Slot) -> None:
+        """Send a request; its slot hears of the answer, or that the connection was lost."""
+        self._queue.append((request, slot))
+        self._connection.wake()
+
+    def fail_unsent(self) -> None:
+        """Fail what was queued or sent on a connection that is gone. For the connection's own thread."""
+        self._notify_pending(KeeperState.CONNECTING)
+
+    def drop(self) -> None:
+        """Count the connection as lost. For the connection's own thread."""
+        self._session_callback(KeeperState.CONNECTING)
+
+    def absolute(self, path: str) -> str:
+        """Return the path with the chroot in front."""
+        return str(self.chroot) + path if path != "/" else self.chroot or "/"
