@@ -31,8 +31,9 @@ from nodepool_ng.zk.store import (
     SessionNumber,
     SessionState,
     Verb,
+    path_of,
 )
-from nodepool_ng.zk.translate import known_already, path_of, to_answer, to_failure, to_request
+from nodepool_ng.zk.translate import known_already, to_answer, to_failure, to_request
 from nodepool_ng.zk.wire import AddWatch, Client
 
 VERB_TIMEOUT = 30.0  # seconds; a lost connection is noticed long before

@@ -146,6 +146,15 @@ class Failure:
         return f"{self.path or 'ZooKeeper'}: {self.detail or self.problem.value}"
 
 
+def path_of(verb: "Verb") -> str:
+    """Return the path that a failure of the verb is about."""
+    match verb:
+        case Commit(ops):
+            return ops[0].path if ops else ""
+        case _:
+            return verb.path
+
+
 MAX_PACKET = 1_000_000  # bytes; a server that has the default of 1 MiB hangs up on more, without an answer
 _OP_OVERHEAD = 100  # bytes; more than any operation's fixed part
 

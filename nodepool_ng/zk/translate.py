@@ -68,14 +68,6 @@ def known_already(verb: Verb) -> Answer | None:
     return oversize(verb)
 
 
-def path_of(verb: Verb) -> str:
-    match verb:
-        case Commit(ops):
-            return ops[0].path if ops else ""
-        case _:
-            return verb.path
-
-
 def to_request(verb: Verb, absolute: Callable[[str], str]) -> Any:
     match verb:
         case Get(path):

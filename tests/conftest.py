@@ -1,0 +1,3 @@
+"""Fixtures that tests in every folder may want."""
+
+pytest_plugins = ["tests.support.zookeeper"]
