@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-STRAGGLERS = 5.0  # seconds that processes may go on after the main one, e.g. the one that writes the log
+STRAGGLERS = 3.0  # seconds that processes may go on after the main one, e.g. the one that writes the log
 
 NO_SANDBOX = 126
 NO_COMMAND = 127
