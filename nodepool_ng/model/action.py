@@ -34,6 +34,10 @@ def request_subject(request: RequestId) -> Subject:
     return "request", request
 
 
+def warm_subject(provider: ProviderName, pool: PoolName, label: LabelName) -> Subject:
+    return "warm", f"{provider}/{pool}/{label}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """One node to be launched."""
@@ -274,7 +278,7 @@ def subjects(action: Action) -> tuple[Subject, ...]:
         case Fulfil():
             return (request_subject(action.request), *map(node_subject, action.nodes))
         case LaunchNodes(request=None):
-            return (("warm", f"{action.provider}/{action.pool}/{action.launches[0].label}"),)
+            return (warm_subject(action.provider, action.pool, action.launches[0].label),)
         case LaunchNodes(request=request) if request is not None:
             return (request_subject(request),)
         case AdoptRequest() | Release() | Decline():

@@ -83,6 +83,7 @@ NODE_TRANSITIONS: Mapping[tuple[NodeState, NodeEvent], NodeState] = MappingProxy
         **{(state, NodeEvent.HELD): NodeState.HOLD for state in _ANY_LIVE},
         **{(state, NodeEvent.UNWANTED): NodeState.DELETING for state in _ANY_LIVE},
         (NodeState.DELETING, NodeEvent.UNWANTED): NodeState.DELETING,
+        (NodeState.DELETED, NodeEvent.UNWANTED): NodeState.DELETED,
         (NodeState.DELETING, NodeEvent.GONE): NodeState.DELETED,
         (NodeState.DELETED, NodeEvent.GONE): NodeState.DELETED,
     }

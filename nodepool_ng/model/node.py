@@ -98,12 +98,13 @@ def moved(node: Node, event: NodeEvent, now: Timestamp, /, **changes: object) ->
 def hold_limit(node: Node, max_hold_age: float) -> float:
     """Return how long a held node may be kept, in seconds; 0 means for ever.
 
-    A client's own limit counts only where it is a positive number; the installation's limit caps it.
+    A client's own limit counts only where it is a positive number; the installation's limit caps it. Clients write
+    all sorts of things there, among them numbers that no clock can reach.
     """
     value = node.hold_expiration
     try:
-        own = int(value) if isinstance(value, (int, float, str)) else 0
+        own = float(int(value)) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
     except (ValueError, OverflowError):
-        own = 0
+        own = 0.0
     limits = [limit for limit in (own, max_hold_age) if limit > 0]
     return min(limits) if limits else 0

@@ -38,8 +38,8 @@ def rank(request: NodeRequest) -> tuple[str, float, str]:
 
     An id that is not `<priority>-<digits>` sorts last, so that it is never in the way of a proper one.
     """
-    priority, dash, sequence = request.id.partition("-")
-    if not dash or not sequence.isdigit():
+    priority, _, sequence = request.id.partition("-")
+    if not priority or not (sequence.isascii() and sequence.isdigit()):
         return LAST_PRIORITY, request.relative_priority, request.id
     return priority, request.relative_priority, sequence
 

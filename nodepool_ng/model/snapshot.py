@@ -116,6 +116,8 @@ class Snapshot:
     recorded: Set[NodeId] = frozenset()
     """Nodes that had a record in this tree since this process started."""
     sweeps_confirmed: Set[ProviderName] = frozenset()
+    cooling: Mapping[Subject, Timestamp] = field(default=MappingProxyType({}))
+    """Subjects of actions that just failed, and until when they are to be left alone."""
 
 
 def busy(snapshot: Snapshot, *subjects: Subject) -> bool:
