@@ -23,6 +23,7 @@ OURS = "/nodepool_ng"
 INSTALLATION = "/nodepool_ng/installation"
 LEASES = "/nodepool_ng/leases"
 POOL_LEASES = "/nodepool_ng/pool-leases"
+CONFIRMED = "/nodepool_ng/confirmed"
 
 NEW_NODE = "/nodepool/nodes/"
 """To be created with a sequence: ZooKeeper completes it to a node's path."""
@@ -129,6 +130,11 @@ def lease(provider: ProviderName) -> str:
 def pool_lease(provider: ProviderName, pool: PoolName) -> str:
     """The lock directory of launching for one pool. Apart from `lease`: a lock directory has no other children."""
     return f"{POOL_LEASES}/{quote(provider, safe='')}/{quote(pool, safe='')}"
+
+
+def confirmed(provider: ProviderName) -> str:
+    """Exists from `nodepool confirm` on: the operator permits the sweep that the launcher stopped."""
+    return f"{CONFIRMED}/{quote(provider, safe='')}"
 
 
 def parents(path: str) -> tuple[str, ...]:
