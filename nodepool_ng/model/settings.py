@@ -6,12 +6,17 @@ Durations are seconds, memory is MiB, volumes are GB. An infinite limit is an ab
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from nodepool_ng.model.ids import ImageName, Json, LabelName, PoolName, ProviderName, Seconds, TenantName
 from nodepool_ng.model.quota import NONE, Resources
 
 DEFAULT_PRIORITY = 100
-_EMPTY: Mapping[str, Json] = MappingProxyType({})
+
+
+def _nothing() -> Mapping[Any, Any]:
+    """A fresh empty mapping; Python 3.11 takes no mapping proxy as a default."""
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +52,8 @@ class DiskImage:
 
     name: ImageName
     elements: tuple[str, ...] = ()
-    env_vars: Mapping[str, str] = field(default=MappingProxyType({}))
+    env_vars: Mapping[str, str] = field(default_factory=_nothing, repr=False)
+    """May come from the secure file, so it is not shown in a repr."""
     formats: frozenset[str] = frozenset()
     keep_formats: frozenset[str] = frozenset()
     delete_after_upload: bool = False
@@ -59,7 +65,7 @@ class DiskImage:
     username: str = "zuul"
     python_path: str = "auto"
     shell_type: str | None = None
-    metadata: Mapping[str, Json] = field(default=_EMPTY)
+    metadata: Mapping[str, Json] = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +76,7 @@ class ProviderImage:
     format: str = "qcow2"
     pause: bool = False
     config_drive: bool | None = None
-    meta: Mapping[str, Json] = field(default=_EMPTY)
+    meta: Mapping[str, Json] = field(default_factory=_nothing)
     connection_type: str = "ssh"
     connection_port: int = 22
 
@@ -103,9 +109,9 @@ class PoolLabel:
     console_log: bool = False
     boot_from_volume: bool = False
     volume_size: int = 50
-    instance_properties: Mapping[str, Json] = field(default=_EMPTY)
-    dynamic_instance_properties: Mapping[str, Json] = field(default=_EMPTY)
-    userdata: str | None = None
+    instance_properties: Mapping[str, Json] = field(default_factory=_nothing)
+    dynamic_instance_properties: Mapping[str, Json] = field(default_factory=_nothing)
+    userdata: str | None = field(default=None, repr=False)
     networks: tuple[str, ...] = ()
     host_key_checking: bool = True
 
@@ -146,6 +152,7 @@ class Provider:
     boot_timeout: Seconds = 60
     launch_timeout: Seconds = 3600
     launch_retries: int = 3
+    """Attempts, the first one included; at least 1."""
     max_concurrency: int = -1
     rate: float | None = None
     """Calls a second, only where the operator set it; otherwise no limit of ours."""
@@ -154,9 +161,9 @@ class Provider:
     clean_floating_ips: bool = False
     port_cleanup_interval: Seconds = 600
     post_upload_hook: str | None = None
-    images: Mapping[ImageName, ProviderImage] = field(default=MappingProxyType({}))
-    cloud_images: Mapping[str, CloudImage] = field(default=MappingProxyType({}))
-    pools: Mapping[PoolName, Pool] = field(default=MappingProxyType({}))
+    images: Mapping[ImageName, ProviderImage] = field(default_factory=_nothing)
+    cloud_images: Mapping[str, CloudImage] = field(default_factory=_nothing)
+    pools: Mapping[PoolName, Pool] = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,11 +176,13 @@ class Settings:
     images_dir: str | None = None
     build_log_dir: str = "/var/log/nodepool/builds"
     build_log_retention: int = 7
+    """Logs kept for each image, at least 1; negative: all."""
     max_hold_age: Seconds = 0
-    labels: Mapping[LabelName, Label] = field(default=MappingProxyType({}))
-    diskimages: Mapping[ImageName, DiskImage] = field(default=MappingProxyType({}))
-    providers: Mapping[ProviderName, Provider] = field(default=MappingProxyType({}))
-    tenant_limits: Mapping[TenantName, Resources] = field(default=MappingProxyType({}))
+    """0: for ever."""
+    labels: Mapping[LabelName, Label] = field(default_factory=_nothing)
+    diskimages: Mapping[ImageName, DiskImage] = field(default_factory=_nothing)
+    providers: Mapping[ProviderName, Provider] = field(default_factory=_nothing)
+    tenant_limits: Mapping[TenantName, Resources] = field(default_factory=_nothing)
 
 
 def formats_needed(settings: Settings, image: ImageName) -> frozenset[str]:

@@ -1,0 +1,216 @@
+"""From what is written to `Settings`: defaults filled in, parents merged, the secure file put over the main one."""
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from nodepool_ng.config import cross, inherit, providers, schema
+from nodepool_ng.config.reading import Reading, ReadProvider, Skipped
+from nodepool_ng.model import settings
+from nodepool_ng.model.ids import ImageName, LabelName, PoolName, ProviderName, TenantName
+from nodepool_ng.model.quota import CORES, INSTANCES, RAM, VOLUME_GB, VOLUMES, Resources
+
+SSH_PORT = 22
+PORTS: Mapping[str, int] = MappingProxyType({"winrm": 5986})
+"""Where connection types listen that are not SSH's."""
+
+LIMITS: Mapping[str, str] = MappingProxyType(
+    {
+        "max_servers": INSTANCES,
+        "max_cores": CORES,
+        "max_ram": RAM,
+        "max_volumes": VOLUMES,
+        "max_volume_gb": VOLUME_GB,
+    }
+)
+
+
+def build(reading: Reading) -> tuple[settings.Settings, tuple[Skipped, ...]]:
+    """Return the settings, and the providers that have no place in them."""
+    main, secure = reading.main, reading.secure
+    known: dict[ProviderName, settings.Provider] = {}
+    skipped = list(reading.skipped)
+    for provider in reading.providers:
+        make = BUILT.get(provider.driver)
+        if make is None:
+            name, driver = ProviderName(provider.model.name), provider.driver
+            skipped.append(Skipped(name=name, driver=driver, reason=f"this version cannot run the driver {driver} yet"))
+            continue
+        known[ProviderName(provider.model.name)] = make(provider)
+    return (
+        settings.Settings(
+            zookeeper=_zookeeper(main, secure),
+            web=settings.WebSettings(port=main.webapp.port, listen_address=main.webapp.listen_address),
+            elements_dir=main.elements_dir,
+            images_dir=main.images_dir,
+            build_log_dir=main.build_log_dir,
+            build_log_retention=main.build_log_retention or 1,
+            max_hold_age=max(0, main.max_hold_age),
+            labels={LabelName(label.name): _label(label) for label in main.labels},
+            diskimages=_images(main, secure),
+            providers=known,
+            tenant_limits={TenantName(limits.tenant_name): _tenant(limits) for limits in main.tenant_resource_limits},
+        ),
+        tuple(skipped),
+    )
+
+
+def with_formats(configured: settings.Settings, lookup: Callable[[settings.Provider], str]) -> settings.Settings:
+    """Return the settings with the image format that each provider's cloud takes.
+
+    `lookup` knows clouds.yaml, which this package does not read; it is asked for providers that have images.
+    """
+    known = {
+        name: replace(provider, images=_formatted(provider, lookup(provider))) if provider.images else provider
+        for name, provider in configured.providers.items()
+    }
+    return replace(configured, providers=known)
+
+
+def _formatted(provider: settings.Provider, form: str) -> Mapping[ImageName, settings.ProviderImage]:
+    return {name: replace(image, format=form) for name, image in provider.images.items()}
+
+
+def _zookeeper(main: schema.Main, secure: schema.Secure) -> settings.ZooKeeperSettings | None:
+    servers = secure.zookeeper_servers or main.zookeeper_servers
+    if not servers:
+        return None
+    tls = secure.zookeeper_tls or main.zookeeper_tls or schema.ZooKeeperTls()
+    return settings.ZooKeeperSettings(
+        hosts=tuple(f"{_bracketed(server.host)}:{server.port}" for server in servers),
+        chroot=next(filter(None, (cross.chroot(server.chroot) for server in servers)), ""),
+        tls_cert=tls.cert,
+        tls_key=tls.key,
+        tls_ca=tls.ca,
+        session_timeout=main.zookeeper_timeout,
+    )
+
+
+def _bracketed(host: str) -> str:
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return host
+    return f"[{host}]" if version == 6 else host
+
+
+def _label(label: schema.Label) -> settings.Label:
+    return settings.Label(
+        name=LabelName(label.name), min_ready=max(0, label.min_ready), max_ready_age=label.max_ready_age
+    )
+
+
+def _images(main: schema.Main, secure: schema.Secure) -> Mapping[ImageName, settings.DiskImage]:
+    images = {image.name: image for image in main.diskimages}
+    secret: dict[str, dict[str, str]] = {}
+    for image in secure.diskimages:
+        secret.setdefault(image.name, {}).update(image.env_vars)
+    return {
+        ImageName(name): inherit.merged(name, images, secret.get(name, {}))
+        for name, image in images.items()
+        if not image.abstract
+    }
+
+
+def _tenant(limits: schema.TenantLimits) -> Resources:
+    return _limits(limits, limits.__pydantic_extra__)
+
+
+def _limits(written: object, named: Mapping[str, int | None] | None = None) -> Resources:
+    amounts = {resource: getattr(written, key) for key, resource in LIMITS.items()} | dict(named or {})
+    return Resources({resource: amount for resource, amount in amounts.items() if amount is not None})
+
+
+def _openstack(provider: ReadProvider) -> settings.Provider:
+    written = provider.model
+    assert isinstance(written, providers.OpenStackProvider)
+    pools = {PoolName(pool.name): _openstack_pool(written, pool) for pool in written.pools}
+    return settings.Provider(
+        name=ProviderName(written.name),
+        driver=provider.driver,
+        cloud=written.cloud,
+        region_name=written.region_name,
+        boot_timeout=written.boot_timeout,
+        launch_timeout=written.launch_timeout,
+        launch_retries=max(1, written.launch_retries),
+        max_concurrency=written.max_concurrency,
+        rate=1 / written.rate if written.rate else None,
+        image_upload_timeout=written.image_upload_timeout,
+        image_name_format=written.image_name_format,
+        clean_floating_ips=written.clean_floating_ips,
+        port_cleanup_interval=written.port_cleanup_interval,
+        post_upload_hook=written.post_upload_hook,
+        images={ImageName(image.name): _provider_image(image) for image in written.diskimages},
+        cloud_images={image.name: _cloud_image(image) for image in written.cloud_images},
+        pools=pools,
+    )
+
+
+def _provider_image(image: providers.ProviderImage) -> settings.ProviderImage:
+    return settings.ProviderImage(
+        name=ImageName(image.name),
+        pause=image.pause,
+        config_drive=image.config_drive,
+        meta=image.meta,
+        connection_type=image.connection_type,
+        connection_port=image.connection_port or PORTS.get(image.connection_type, SSH_PORT),
+    )
+
+
+def _cloud_image(image: providers.CloudImage) -> settings.CloudImage:
+    return settings.CloudImage(
+        name=image.name,
+        image_id=image.image_id,
+        image_name=image.image_name,
+        config_drive=image.config_drive,
+        username=image.username,
+        python_path=image.python_path,
+        shell_type=image.shell_type,
+        connection_type=image.connection_type,
+        connection_port=image.connection_port or PORTS.get(image.connection_type, SSH_PORT),
+    )
+
+
+def _openstack_pool(provider: providers.OpenStackProvider, pool: providers.OpenStackPool) -> settings.Pool:
+    priorities: Iterable[int | None] = (pool.priority, provider.priority, settings.DEFAULT_PRIORITY)
+    return settings.Pool(
+        name=PoolName(pool.name),
+        provider=ProviderName(provider.name),
+        labels={LabelName(label.name): _pool_label(pool, label) for label in pool.labels if _has_image(label)},
+        priority=next(priority for priority in priorities if priority is not None),
+        limits=_limits(pool),
+        ignore_provider_quota=pool.ignore_provider_quota,
+        availability_zones=tuple(pool.availability_zones),
+        security_groups=tuple(pool.security_groups),
+        auto_floating_ip=pool.auto_floating_ip,
+        node_attributes=pool.node_attributes,
+    )
+
+
+def _has_image(label: providers.PoolLabel) -> bool:
+    return label.diskimage is not None or label.cloud_image is not None
+
+
+def _pool_label(pool: providers.OpenStackPool, label: providers.PoolLabel) -> settings.PoolLabel:
+    checked = pool.host_key_checking if label.host_key_checking is None else label.host_key_checking
+    return settings.PoolLabel(
+        name=LabelName(label.name),
+        diskimage=None if label.diskimage is None else ImageName(label.diskimage),
+        cloud_image=label.cloud_image if label.diskimage is None else None,
+        min_ram=label.min_ram or 0,
+        flavor_name=label.flavor_name,
+        key_name=label.key_name,
+        console_log=label.console_log,
+        boot_from_volume=label.boot_from_volume,
+        volume_size=label.volume_size,
+        instance_properties=label.instance_properties,
+        dynamic_instance_properties=label.dynamic_instance_properties,
+        userdata=label.userdata,
+        networks=tuple(pool.networks if label.networks is None else label.networks),
+        host_key_checking=checked,
+    )
+
+
+BUILT: Mapping[str, Callable[[ReadProvider], settings.Provider]] = MappingProxyType({providers.OPENSTACK: _openstack})
+"""The drivers whose providers have a place in `Settings`."""
