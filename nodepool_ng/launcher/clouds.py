@@ -1,0 +1,150 @@
+"""What is known of the clouds: facts taken in from lists and readings, and how long to leave a cloud alone."""
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import replace
+
+from nodepool_ng.drivers import Capacity, DriverError, Listing, NoCapacity, Throttled
+from nodepool_ng.model.ids import InstallationId, LabelName, NodeId, ProviderName, Seconds, ServerId, Timestamp
+from nodepool_ng.model.quota import Resources, total
+from nodepool_ng.model.server import ProviderFacts, Server, ServerStatus
+from nodepool_ng.model.snapshot import Backoff
+
+CALL_BACKOFF_MAX: Seconds = 60.0
+DELETE_BACKOFF: Seconds = 5.0
+DELETE_BACKOFF_MAX: Seconds = 300.0
+LAUNCH_BACKOFF: Seconds = 1.0
+LAUNCH_BACKOFF_MAX: Seconds = 300.0
+
+
+def grown(previous: Backoff | None, now: Timestamp, first: Seconds, most: Seconds, detail: str) -> Backoff:
+    """Return the next back-off: twice as long as the previous one, within limits."""
+    failures = previous.failures + 1 if previous else 1
+    return Backoff(until=now + min(first * 2.0 ** (failures - 1), most), failures=failures, detail=detail)
+
+
+class CloudFacts:
+    """Facts by provider, kept as answers arrive. Each `ProviderFacts` is replaced, never changed."""
+
+    def __init__(self, installation: InstallationId) -> None:
+        self._installation = installation
+        self.facts: dict[ProviderName, ProviderFacts] = {}
+        self.foreign_use: dict[ProviderName, Resources] = {}
+        self.suspects: dict[tuple[ProviderName, ServerId], Timestamp] = {}
+        self.provider_backoff: dict[ProviderName, Backoff] = {}
+        self.delete_backoff: dict[ServerId, Backoff] = {}
+        self.launch_backoff: dict[tuple[ProviderName, str, LabelName], Backoff] = {}
+
+    def forget(self, provider: ProviderName) -> None:
+        """Drop everything known of a provider whose configuration went or changed."""
+        self.facts.pop(provider, None)
+        self.foreign_use.pop(provider, None)
+        self.provider_backoff.pop(provider, None)
+
+    def listed(self, provider: ProviderName, listing: Listing, nodes: Set[NodeId], recorded: Set[NodeId]) -> None:
+        """Take in a list of servers. `nodes` are the records there are, `recorded` those there have been."""
+        known = self.facts.get(provider) or ProviderFacts(provider=provider)
+        servers = {} if listing.full else dict(known.servers)
+        for server in listing.servers:
+            if server.status is ServerStatus.DELETED:
+                servers.pop(server.id, None)
+            else:
+                servers[server.id] = server
+        self.facts[provider] = replace(
+            known,
+            servers=servers,
+            by_node=_by_node(provider, servers.values()),
+            listed=listing.asked,
+            full_listed=listing.asked if listing.full else known.full_listed,
+            error=None,
+        )
+        self.foreign_use[provider] = total(
+            server.resources for server in servers.values() if self._foreign(provider, server, nodes, recorded)
+        )
+        if listing.full:
+            self._suspect(provider, servers, nodes, listing.asked)
+        self.provider_backoff.pop(provider, None)
+        for server_id in [key for key in self.delete_backoff if self._nowhere(key)]:
+            del self.delete_backoff[server_id]
+
+    def capacity_read(self, provider: ProviderName, capacity: Capacity) -> None:
+        known = self.facts.get(provider) or ProviderFacts(provider=provider)
+        self.facts[provider] = replace(
+            known,
+            limits=capacity.limits,
+            limits_read=capacity.asked,
+            labels=dict(capacity.labels),
+            zones=capacity.zones,
+            error=None,
+        )
+        self.provider_backoff.pop(provider, None)
+
+    def stale(self, provider: ProviderName) -> None:
+        """Have capacity and servers read again at once: the cloud said something that we did not expect."""
+        known = self.facts.get(provider)
+        if known is not None:
+            self.facts[provider] = replace(known, limits_read=None, full_listed=None)
+
+    def failed(self, provider: ProviderName, error: DriverError, now: Timestamp) -> None:
+        """Leave a provider alone for a while after an error that concerns all of it."""
+        previous = self.provider_backoff.get(provider)
+        backoff = grown(previous, now, 1.0, CALL_BACKOFF_MAX, str(error))
+        if isinstance(error, Throttled) and error.retry_after is not None:
+            backoff = Backoff(until=now + error.retry_after, failures=1, detail=str(error))
+        self.provider_backoff[provider] = backoff
+        known = self.facts.get(provider) or ProviderFacts(provider=provider)
+        self.facts[provider] = replace(known, error=str(error))
+
+    def deleted(self, server: ServerId, now: Timestamp) -> None:
+        """A deletion was asked for; ask again only after a while."""
+        previous = self.delete_backoff.get(server)
+        self.delete_backoff[server] = grown(previous, now, DELETE_BACKOFF, DELETE_BACKOFF_MAX, "not gone yet")
+
+    def launch_failed(self, where: tuple[ProviderName, str, LabelName], now: Timestamp, detail: str) -> None:
+        previous = self.launch_backoff.get(where)
+        self.launch_backoff[where] = grown(previous, now, LAUNCH_BACKOFF, LAUNCH_BACKOFF_MAX, detail)
+
+    def launched(self, where: tuple[ProviderName, str, LabelName]) -> None:
+        self.launch_backoff.pop(where, None)
+
+    def refused(self, provider: ProviderName, error: DriverError, now: Timestamp) -> None:
+        """A create was not accepted; what does that say about the provider?"""
+        match error:
+            case Throttled():
+                self.failed(provider, error, now)
+            case NoCapacity():
+                self.stale(provider)
+            case _:
+                pass
+
+    def _foreign(self, provider: ProviderName, server: Server, nodes: Set[NodeId], recorded: Set[NodeId]) -> bool:
+        """Tell whether a server's resources are used by somebody else. Orphans of ours are not foreign."""
+        if server.provider != provider or server.node is None:
+            return True
+        if server.installation == self._installation:
+            return False
+        return server.installation is not None or not (server.node in nodes or server.node in recorded)
+
+    def _suspect(
+        self,
+        provider: ProviderName,
+        servers: Mapping[ServerId, Server],
+        nodes: Set[NodeId],
+        asked: Timestamp,
+    ) -> None:
+        """Remember which servers have no record, since when; forget those that are gone or have one."""
+        orphans = {(provider, server.id) for server in servers.values() if server.node and server.node not in nodes}
+        for key in [key for key in self.suspects if key[0] == provider and key not in orphans]:
+            del self.suspects[key]
+        for key in orphans:
+            self.suspects.setdefault(key, asked)
+
+    def _nowhere(self, server: ServerId) -> bool:
+        return not any(server in facts.servers for facts in self.facts.values())
+
+
+def _by_node(provider: ProviderName, servers: Iterable[Server]) -> dict[NodeId, tuple[Server, ...]]:
+    by_node: dict[NodeId, tuple[Server, ...]] = {}
+    for server in servers:
+        if server.node is not None and server.provider == provider:
+            by_node[server.node] = (*by_node.get(server.node, ()), server)
+    return by_node

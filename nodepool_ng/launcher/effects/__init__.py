@@ -1,0 +1,69 @@
+"""How each action is carried out: one function for one action, a generator of steps.
+
+What an effect needs to know it takes from the world when it starts, and again under a lock: two znodes are never
+read at one instant. Every transaction that rests on a lock contains a check of our own contender (or its deletion,
+which fails just the same when it is gone), so that a launcher whose session has ended changes nothing.
+"""
+
+from nodepool_ng.launcher.effects.looks import list_servers, read_capacity
+from nodepool_ng.launcher.effects.nodes import (
+    adopt_node,
+    erase_node,
+    free_node,
+    record_ready,
+    retire_node,
+    retry_node,
+    sweep_ghost,
+    unlock,
+)
+from nodepool_ng.launcher.effects.requests import adopt_request, claim, decline, fulfil, hand_out, launch_nodes, release
+from nodepool_ng.launcher.effects.servers import create_server, delete_server, scan_host_keys
+from nodepool_ng.launcher.outcome import Outcome
+from nodepool_ng.launcher.world import World
+from nodepool_ng.model import action as do
+from nodepool_ng.shell.effect import Effect
+
+
+def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
+    """Return the effect that carries out an action."""
+    match action:
+        case do.HandOut():
+            return hand_out(world, action)
+        case do.Claim():
+            return claim(world, action)
+        case do.LaunchNodes():
+            return launch_nodes(world, action)
+        case do.AdoptNode():
+            return adopt_node(world, action)
+        case do.AdoptRequest():
+            return adopt_request(world, action)
+        case do.CreateServer():
+            return create_server(world, action)
+        case do.ScanHostKeys():
+            return scan_host_keys(world, action)
+        case do.RecordReady():
+            return record_ready(world, action)
+        case do.Fulfil():
+            return fulfil(world, action)
+        case do.RetryNode():
+            return retry_node(world, action)
+        case do.Release():
+            return release(world, action)
+        case do.Decline():
+            return decline(world, action)
+        case do.Unlock():
+            return unlock(world, action)
+        case do.FreeNode():
+            return free_node(world, action)
+        case do.RetireNode():
+            return retire_node(world, action)
+        case do.DeleteServer():
+            return delete_server(world, action)
+        case do.EraseNode():
+            return erase_node(world, action)
+        case do.SweepGhost():
+            return sweep_ghost(world, action)
+        case do.ListServers():
+            return list_servers(world, action)
+        case do.ReadCapacity():
+            return read_capacity(world, action)

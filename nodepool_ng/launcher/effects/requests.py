@@ -1,0 +1,277 @@
+"""Writing what becomes of a request, together with its nodes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nodepool_ng.launcher.contender import prefix
+from nodepool_ng.launcher.effects.locking import Busy, Want, give_back, take_locks
+from nodepool_ng.launcher.effects.nodes import ended, wanted_lock
+from nodepool_ng.launcher.outcome import Done, Lost, Outcome
+from nodepool_ng.launcher.world import World
+from nodepool_ng.model import action as do
+from nodepool_ng.model.ids import NodeId, RequestId
+from nodepool_ng.model.lifecycle import NodeEvent, NodeState, RequestEvent, RequestState
+from nodepool_ng.model.node import Node
+from nodepool_ng.model.node import moved as node_moved
+from nodepool_ng.model.reason import place, sentence
+from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.model.request import moved as request_moved
+from nodepool_ng.shell.effect import Effect, ask, commit
+from nodepool_ng.zk import codec, paths
+from nodepool_ng.zk.store import Check, Commit, Committed, Create, Delete, Failure, Get, Got, Op, Set, Verb
+
+
+def _wanted_request(world: World, request: RequestId) -> Want:
+    return Want(paths.request_lock(request), paths.request(request), world.has_request_lock_dir(request))
+
+
+def _waiting(request_id: RequestId, got: Got) -> NodeRequest | None:
+    request = codec.decode_request(request_id, got.data)
+    return request if isinstance(request, NodeRequest) and request.state is RequestState.REQUESTED else None
+
+
+def _spares(nodes: Sequence[tuple[NodeId, Got]]) -> list[Node] | None:
+    """Return the nodes as read under their locks, or None when one of them is not free any more."""
+    spares = []
+    for node_id, got in nodes:
+        node = codec.decode_node(node_id, got.data)
+        if not isinstance(node, Node) or not node.free:
+            return None
+        spares.append(node)
+    return spares
+
+
+def hand_out(world: World, action: do.HandOut) -> Effect[Outcome]:
+    """Give ready nodes to a request: lock all, look, and hand over in one transaction."""
+    wants = [_wanted_request(world, action.request), *(wanted_lock(world, node) for node in action.nodes)]
+    taken = yield from take_locks(world.owner, wants)
+    if isinstance(taken, Busy):
+        return Lost(taken.why)
+    lock, *node_locks = taken
+    request = _waiting(action.request, lock.record)
+    nodes = _spares([(node, held.record) for node, held in zip(action.nodes, node_locks, strict=True)])
+    if request is None or nodes is None:
+        yield from give_back([held.contender for held in taken])
+        return Lost("the request or a node changed meanwhile")
+    ops: list[Op] = []
+    for node, held in zip(nodes, node_locks, strict=True):
+        given = _allocated(world, node, request)
+        ops.append(Set(paths.node(node.id), codec.encode_node(given), held.record.stat.version))
+    ops += [Delete(held.contender) for held in node_locks]
+    ops += _served(world, request, action.nodes, lock.record.stat.version, lock.contender)
+    answer = yield from commit(*ops)
+    if isinstance(answer, Failure):
+        yield from give_back([held.contender for held in taken])
+    return ended(answer)
+
+
+def _allocated(world: World, node: Node, request: NodeRequest) -> Node:
+    return node_moved(
+        node,
+        NodeEvent.ALLOCATED,
+        world.now,
+        allocated_to=request.id,
+        tenant_name=request.tenant_name,
+        requestor=request.requestor,
+    )
+
+
+def _served(
+    world: World, request: NodeRequest, nodes: Sequence[NodeId], version: int, contender: str
+) -> tuple[Op, ...]:
+    """The last two operations of every hand-over: the request is written, then its lock is released."""
+    served = request_moved(request, RequestEvent.SERVED, world.now, nodes=tuple(nodes))
+    return Set(paths.request(request.id), codec.encode_request(served), version), Delete(contender)
+
+
+def claim(world: World, action: do.Claim) -> Effect[Outcome]:
+    """Take a request: it becomes pending, its ready nodes are kept locked, records for the others are created, and
+    then locked, before any cloud is asked."""
+    path = paths.request(action.request)
+    wants = [_wanted_request(world, action.request), *(wanted_lock(world, node) for node in action.nodes)]
+    taken = yield from take_locks(world.owner, wants)
+    if isinstance(taken, Busy):
+        return Lost(taken.why)
+    lock, *node_locks = taken
+    request = _waiting(action.request, lock.record)
+    nodes = _spares([(node, held.record) for node, held in zip(action.nodes, node_locks, strict=True)])
+    lease = world.lease_contender(action.provider)
+    if request is None or nodes is None or lease is None:
+        yield from give_back([held.contender for held in taken])
+        return Lost("the request, a node or the lease changed meanwhile")
+    pending = request_moved(request, RequestEvent.CLAIMED, world.now)
+    ops: list[Op] = [Check(lease), Check(lock.contender)]
+    ops.append(Set(path, codec.encode_request(pending), lock.record.stat.version))
+    for node, held in zip(nodes, node_locks, strict=True):
+        given = _allocated(world, node, request)
+        ops.append(Check(held.contender))
+        ops.append(Set(paths.node(node.id), codec.encode_node(given), held.record.stat.version))
+    fresh = [world.fresh_node(action.provider, action.pool, launch, request) for launch in action.launches]
+    answer = yield from commit(*ops, *(Create(paths.NEW_NODE, codec.encode_node(n), sequence=True) for n in fresh))
+    if isinstance(answer, Failure):
+        yield from give_back([held.contender for held in taken])
+        return Lost(str(answer))
+    return (yield from _lock_fresh(world, answer, fresh))
+
+
+def launch_nodes(world: World, action: do.LaunchNodes) -> Effect[Outcome]:
+    """Create records for nodes and lock them; the clouds are asked afterwards."""
+    lease = world.lease_contender(action.provider)
+    if lease is None:
+        return Lost("the provider's lease is not ours any more")
+    guards: list[Op] = [Check(lease)]
+    request = None
+    if action.request is not None:
+        contender = world.our_contender_on_request(action.request)
+        entry = world.picture.requests.get(action.request)
+        if contender is None or entry is None:
+            return Lost("the request is not ours any more")
+        request = entry.record
+        guards += [Check(contender), Check(paths.request(action.request))]
+    fresh = [world.fresh_node(action.provider, action.pool, launch, request) for launch in action.launches]
+    answer = yield from commit(*guards, *(Create(paths.NEW_NODE, codec.encode_node(n), sequence=True) for n in fresh))
+    if isinstance(answer, Failure):
+        return Lost(str(answer))
+    return (yield from _lock_fresh(world, answer, fresh))
+
+
+def _lock_fresh(world: World, created: Committed, fresh: Sequence[Node]) -> Effect[Outcome]:
+    """Lock records that were just created. Making the lock directory in the same transaction shows that nobody was
+    there before us, so the contender is the first. A record that could not be locked is adopted later."""
+    new = [path for path in created.results if isinstance(path, str)]
+    verbs: list[Verb] = []
+    for path, node in zip(new, fresh, strict=True):
+        directory = f"{path}/lock"
+        building = replace(node_moved(node, NodeEvent.LOCKED, world.now), id=NodeId(path.rpartition("/")[2]))
+        verbs.append(
+            Commit(
+                (
+                    Create(directory),
+                    Create(f"{directory}/{prefix(world.owner)}", ephemeral=True, sequence=True),
+                    Set(path, codec.encode_node(building), 0),
+                )
+            )
+        )
+    answers = yield from ask(*verbs)
+    failed = next((answer for answer in answers if isinstance(answer, Failure)), None)
+    return Done() if failed is None else Lost(str(failed))
+
+
+def adopt_request(world: World, action: do.AdoptRequest) -> Effect[Outcome]:
+    """Lock a pending request that was left behind."""
+    taken = yield from take_locks(world.owner, [_wanted_request(world, action.request)])
+    if isinstance(taken, Busy):
+        return Lost(taken.why)
+    request = codec.decode_request(action.request, taken[0].record.data)
+    if not isinstance(request, NodeRequest) or request.state is not RequestState.PENDING:
+        yield from give_back([taken[0].contender])
+        return Lost("the request changed meanwhile")
+    return Done()
+
+
+def fulfil(world: World, action: do.Fulfil) -> Effect[Outcome]:
+    """Hand over a claimed request, all in one transaction and in the order of the contract: nodes written, node
+    locks released, request written, request lock released."""
+    entry = world.picture.requests.get(action.request)
+    contender = world.our_contender_on_request(action.request)
+    if entry is None or contender is None or entry.record.state is not RequestState.PENDING:
+        return Lost("the request is not ours any more")
+    booted = {up.node: up for up in action.booted}
+    writes: list[Op] = []
+    releases: list[Op] = []
+    for node_id in action.nodes:
+        node = world.picture.nodes.get(node_id)
+        held = world.our_contender_on_node(node_id)
+        if node is None or held is None:
+            return Lost("a node is not ours any more")
+        if node_id in booted:
+            server = world.server(node.record, booted[node_id].server)
+            if server is None:
+                return Lost("a server went away")
+            record = world.booted(node.record, server, booted[node_id].host_keys)
+            writes.append(Set(paths.node(node_id), codec.encode_node(record), node.version))
+        else:
+            writes.append(Check(paths.node(node_id), node.version))
+        releases.append(Delete(held))
+    served = _served(world, entry.record, action.nodes, entry.version, contender)
+    return ended((yield from commit(*writes, *releases, *served)))
+
+
+def release(world: World, action: do.Release) -> Effect[Outcome]:
+    """Put a pending request back for everybody; what was made for it becomes spare."""
+    held = yield from _hold(world, action.request)
+    if isinstance(held, Lost):
+        return held
+    request, version, contender = held
+    if request.state is not RequestState.PENDING:
+        yield from give_back([contender])
+        return Lost("the request changed meanwhile")
+    waiting = request_moved(request, RequestEvent.RELEASED, world.now, nodes=())
+    ops = [*_freed(world, request.id), Set(paths.request(request.id), codec.encode_request(waiting), version)]
+    return ended((yield from commit(*ops, Delete(contender))))
+
+
+def decline(world: World, action: do.Decline) -> Effect[Outcome]:
+    """Write into a request who cannot serve it; the last ones fail it, with their reasons."""
+    held = yield from _hold(world, action.request)
+    if isinstance(held, Lost):
+        return held
+    request, version, contender = held
+    if request.state not in (RequestState.REQUESTED, RequestState.PENDING):
+        yield from give_back([contender])
+        return Lost("the request changed meanwhile")
+    new = tuple(pool for pool in action.pools if pool not in request.declined_by)
+    event = RequestEvent.DECLINED_BY_ALL if action.fail else RequestEvent.DECLINED
+    because = [
+        f"{place(reason)}: {sentence(reason)}" if place(reason) else sentence(reason) for reason in action.because
+    ]
+    declined = request_moved(
+        request,
+        event,
+        world.now,
+        nodes=(),
+        declined_by=request.declined_by + new,
+        failed_because=[*because] if action.fail else request.failed_because,
+    )
+    ops = [*_freed(world, request.id), Set(paths.request(request.id), codec.encode_request(declined), version)]
+    return ended((yield from commit(*ops, Delete(contender))))
+
+
+def _hold(world: World, request_id: RequestId) -> Effect[tuple[NodeRequest, int, str] | Lost]:
+    """Return a request with its version, read under its lock, and our contender."""
+    path = paths.request(request_id)
+    contender = world.our_contender_on_request(request_id)
+    if contender is None:
+        taken = yield from take_locks(world.owner, [_wanted_request(world, request_id)])
+        if isinstance(taken, Busy):
+            return Lost(taken.why)
+        contender, got = taken[0].contender, taken[0].record
+    else:
+        (answer,) = yield from ask(Get(path))
+        if not isinstance(answer, Got):
+            yield from give_back([contender])
+            return Lost("the request is gone")
+        got = answer
+    request = codec.decode_request(request_id, got.data)
+    if not isinstance(request, NodeRequest):
+        yield from give_back([contender])
+        return Lost("the request cannot be read any more")
+    return request, got.stat.version, contender
+
+
+def _freed(world: World, request: RequestId) -> list[Op]:
+    """Return what makes the nodes of a request nobody's: ready ones are unlocked, building ones go on as spares."""
+    writes: list[Op] = []
+    releases: list[Op] = []
+    for node in world.census.of_request(request):
+        entry = world.picture.nodes.get(node.id)
+        contender = world.our_contender_on_node(node.id)
+        if entry is None or contender is None or node.state not in (NodeState.READY, NodeState.BUILDING):
+            continue
+        spare = replace(entry.record, allocated_to=None, tenant_name=None, requestor=None)
+        writes.append(Set(paths.node(node.id), codec.encode_node(spare), entry.version))
+        if node.state is NodeState.READY:
+            releases.append(Delete(contender))
+        else:
+            writes.append(Check(contender))
+    return [*writes, *releases]

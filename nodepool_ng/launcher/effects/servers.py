@@ -1,0 +1,83 @@
+"""Asking a cloud for servers, for their end, and servers for their host keys."""
+
+from nodepool_ng.drivers import DriverError, Marks, ServerOrder
+from nodepool_ng.drivers.calls import Create, Remove
+from nodepool_ng.launcher.outcome import Asked, CloudFailed, Done, Lost, NotMade, Outcome, Scanned
+from nodepool_ng.launcher.properties import rendered
+from nodepool_ng.launcher.world import World
+from nodepool_ng.model import action as do
+from nodepool_ng.model.node import Node
+from nodepool_ng.model.settings import Pool, PoolLabel
+from nodepool_ng.shell.effect import Effect, call, commit, scan
+from nodepool_ng.zk import codec, paths
+from nodepool_ng.zk.store import Check, Set
+
+
+def create_server(world: World, action: do.CreateServer) -> Effect[Outcome]:
+    """Ask for a server; the record that names it exists already, and gets the server's id as soon as it is known."""
+    entry = world.picture.nodes.get(action.node)
+    contender = world.our_contender_on_node(action.node)
+    provider = world.settings.providers.get(action.provider)
+    if entry is None or contender is None or provider is None or entry.record.attempt is None:
+        return Lost("the node is not ours any more")
+    attempt = entry.record.attempt
+    pool = provider.pools[action.pool]
+    order = _order(world, entry.record, pool, pool.labels[action.label])
+    if order is None:
+        return Lost("the image has no ready upload any more")
+    world.asking(attempt)
+    answer = yield from call(action.provider, Create(order))
+    if isinstance(answer, DriverError):
+        return NotMade(attempt, answer)
+    entry = world.picture.nodes.get(action.node)
+    if entry is not None and entry.record.attempt == attempt:
+        record = codec.encode_node(world.replaced(entry.record, external_id=answer))
+        yield from commit(Check(contender), Set(paths.node(action.node), record, entry.version))
+    return Asked(attempt)
+
+
+def _order(world: World, node: Node, pool: Pool, label: PoolLabel) -> ServerOrder | None:
+    provider = world.settings.providers[pool.provider]
+    image: str | None = None
+    config_drive: bool | None
+    if label.diskimage is not None:
+        upload = world.uploads.get((label.diskimage, pool.provider))
+        if upload is None or upload.external_id is None:
+            return None
+        image = upload.external_id
+        config_drive = provider.images[label.diskimage].config_drive if label.diskimage in provider.images else None
+    else:
+        config_drive = provider.cloud_images[label.cloud_image].config_drive if label.cloud_image else None
+    request = world.picture.requests.get(node.allocated_to) if node.allocated_to else None
+    return ServerOrder(
+        name=f"np{node.id}",
+        marks=Marks(
+            provider=pool.provider,
+            installation=world.installation,
+            node=node.id,
+            pool=pool.name,
+            attempt=node.attempt,
+        ),
+        pool=pool,
+        label=label,
+        image=image,
+        config_drive=config_drive,
+        zone=node.az,
+        properties=rendered(label, request.record if request else None),
+    )
+
+
+def scan_host_keys(world: World, action: do.ScanHostKeys) -> Effect[Outcome]:
+    entry = world.picture.nodes.get(action.node)
+    if entry is None or entry.record.attempt is None:
+        return Lost("the node is gone")
+    attempt = entry.record.attempt
+    answer = yield from scan(action.address, action.port, action.ssh, action.deadline)
+    if isinstance(answer, str):
+        return Scanned(attempt, (), answer)
+    return Scanned(attempt, answer, None)
+
+
+def delete_server(world: World, action: do.DeleteServer) -> Effect[Outcome]:
+    answer = yield from call(action.provider, Remove(action.server))
+    return CloudFailed(answer) if isinstance(answer, DriverError) else Done()

@@ -1,0 +1,268 @@
+"""`nodepool-launcher`: the daemon that keeps nodes ready and hands them out."""
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from apscheduler.schedulers.background import BackgroundScheduler
+
+import nodepool_ng
+from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
+from nodepool_ng.drivers import Driver, DriverError, registry
+from nodepool_ng.drivers.keyscan import KeyScanner, NotScanned, Probe, Scanned
+from nodepool_ng.launcher.reconciler import Reconciler, Reconfigured
+from nodepool_ng.launcher.registration import pool_keys
+from nodepool_ng.launcher.world import World
+from nodepool_ng.model.census import PoolKey
+from nodepool_ng.model.clock import Clock, SystemClock
+from nodepool_ng.model.ids import InstallationId, PoolId, ProviderName, Timestamp
+from nodepool_ng.model.settings import Provider, Settings, ZooKeeperSettings
+from nodepool_ng.shell.api_threads import ApiThreads
+from nodepool_ng.shell.inbox import Inbox
+from nodepool_ng.shell.process import AlreadyRunning, PidFile, block_signals, into_background, wait_for_signal
+from nodepool_ng.telemetry import logs
+from nodepool_ng.zk.client import KazooStore, close_session
+from nodepool_ng.zk.installation import join
+from nodepool_ng.zk.mirror import Mirror
+
+SETTLE_BEYOND_SESSION = 5.0  # seconds
+"""The registry counts as settled when it has been the same for the session's timeout and this."""
+STOP_PATIENCE = 20.0  # seconds
+"""How long effects in flight may take to end when the daemon stops."""
+CONFIG_EVERY = 1.0  # seconds
+
+_log = logging.getLogger("nodepool.launcher")
+
+
+class _Stop:
+    """The letter that ends the loop."""
+
+
+class _Tick:
+    """The letter that has the loop look at the clock."""
+
+
+class _Scans:
+    """Host key scans as effects ask for them: with deadlines in Unix time, and plain answers."""
+
+    def __init__(self, scanner: KeyScanner, clock: Clock) -> None:
+        self._scanner = scanner
+        self._clock = clock
+
+    def scan(
+        self, address: str, port: int, ssh: bool, deadline: Timestamp, done: Callable[[tuple[str, ...] | str], None]
+    ) -> None:
+        def told(found: Scanned | NotScanned) -> None:
+            done(found.keys if isinstance(found, Scanned) else found.reason)
+
+        probe = Probe.HOST_KEYS if ssh else Probe.CONNECT
+        left = deadline - self._clock.now()
+        self._scanner.scan(address, port, self._clock.monotonic() + left, told, probe)
+
+
+class Launcher:
+    """All that runs in the process, put together; `run` returns when it has stopped."""
+
+    def __init__(self, config: str, secure: str | None, pid_file: PidFile | None) -> None:
+        files = [config, *([secure] if secure else []), *clouds_files(os.environ, os.getcwd(), str(Path.home()))]
+        self._reloader = Reloader(Watched(files), lambda: load(config, secure))
+        self._config = config
+        self._secure = secure
+        self._pid_file = pid_file
+        self._clock = SystemClock()
+        self._inbox: Inbox[Any] = Inbox()
+        self._api = ApiThreads(self._clock)
+        self._drivers: dict[ProviderName, Driver] = {}
+        self._configured: dict[ProviderName, Provider] = {}
+        self._pool_ids: dict[PoolKey, PoolId] = {}
+        self._hostname = socket.getfqdn()
+
+    def run(self, loaded: Loaded) -> None:
+        """Run until a signal says to stop."""
+        settings = loaded.settings
+        if settings.zookeeper is None:
+            raise click.ClickException(
+                f"{self._config}: there are no zookeeper-servers; the launcher needs at least one"
+            )
+        store = self._store(settings.zookeeper)
+        scanner = KeyScanner()
+        ticks = BackgroundScheduler(timezone="UTC")
+        with ExitStack() as stack:
+            store.start()
+            stack.callback(store.stop)
+            installation = join(store)
+            self._keep_session(store)
+            scanner.start()
+            stack.callback(scanner.stop)
+            stack.callback(self._api.stop)
+            reconciler = self._reconciler(settings, installation, store, scanner)
+            ticks.add_job(self._look_at_files, "interval", seconds=CONFIG_EVERY, max_instances=1)
+            ticks.start()
+            stack.callback(ticks.shutdown, wait=False)
+            loop = threading.Thread(target=self._loop, args=(reconciler,), name="reconciler")
+            loop.start()
+            _log.info("Launcher of installation %s is running", installation)
+            signal = wait_for_signal()
+            _log.info("Stopping on %s", signal.name)
+            self._inbox.post(_Stop())
+            loop.join(STOP_PATIENCE + 5.0)
+
+    def _store(self, settings: ZooKeeperSettings) -> KazooStore:
+        previous = self._pid_file.previous_session() if self._pid_file else None
+        if previous is not None and close_session(settings, *previous):
+            _log.info("Closed the session that the previous launcher left open")
+        return KazooStore(settings)
+
+    def _keep_session(self, store: KazooStore) -> None:
+        client = store.client_id
+        if self._pid_file is not None and client is not None:
+            self._pid_file.keep_session(client)
+
+    def _reconciler(
+        self, settings: Settings, installation: InstallationId, store: KazooStore, scanner: KeyScanner
+    ) -> Reconciler:
+        self._configure(settings)
+        mirror = Mirror(store, self._inbox.post)
+        world = World(
+            settings=settings,
+            installation=installation,
+            owner=uuid.uuid4().hex,
+            picture=mirror.picture,
+            new_id=lambda: uuid.uuid4().hex,
+            pool_ids=self._pool_ids,
+            now=self._clock.now(),
+        )
+        assert settings.zookeeper is not None
+        reconciler = Reconciler(
+            world=world,
+            mirror=mirror,
+            store=store,
+            clouds=self._api,
+            scanner=_Scans(scanner, self._clock),
+            clock=self._clock,
+            hostname=self._hostname,
+            post=self._inbox.post,
+            settle=settings.zookeeper.session_timeout + SETTLE_BEYOND_SESSION,
+        )
+        mirror.start()
+        return reconciler
+
+    def _configure(self, settings: Settings) -> None:
+        """Make drivers for new and changed providers, and ids for new pools."""
+        for name, provider in settings.providers.items():
+            if self._configured.get(name) == provider:
+                continue
+            try:
+                self._drivers[name] = registry.make(provider)
+            except DriverError as error:
+                _log.error("Provider %s is left out: %s", name, error)
+                continue
+            self._configured[name] = provider
+        self._api.use(self._drivers)
+        self._pool_ids = {
+            key: self._pool_ids.get(key) or PoolId(f"{self._hostname}-PoolWorker.{key[0]}-{key[1]}-{uuid.uuid4().hex}")
+            for key in pool_keys(settings)
+        }
+
+    def _look_at_files(self) -> None:
+        """Post new settings when a file changed; a broken one leaves the old ones in force."""
+        found = self._reloader.poll()
+        match found:
+            case Loaded():
+                _log.info("The configuration changed")
+                self._configure(found.settings)
+                self._inbox.post(Reconfigured(found.settings, dict(self._pool_ids)))
+            case ConfigError():
+                _log.error("The configuration stays as it was:\n%s", render(found.complaints))
+            case None:
+                pass
+
+    def _loop(self, reconciler: Reconciler) -> None:
+        """Deal with letters until told to stop and all effects have ended, or patience has."""
+        wake: float | None = 0.0
+        stop_by: float | None = None
+        while stop_by is None or (not reconciler.quiet and time.monotonic() < stop_by):
+            wait = None if wake is None else max(wake - self._clock.now(), 0.0)
+            for letter in self._inbox.take(wait if stop_by is None else min(wait or 1.0, 1.0)):
+                match letter:
+                    case _Stop():
+                        reconciler.stop()
+                        stop_by = time.monotonic() + STOP_PATIENCE
+                    case _:
+                        self._deal(reconciler, letter)
+            wake = self._turn(reconciler)
+
+    def _deal(self, reconciler: Reconciler, letter: Any) -> None:
+        try:
+            reconciler.deal(letter)
+        except Exception:  # noqa: BLE001 - the reconciler's edge: one bad letter does not stop the others
+            _log.exception("A letter could not be dealt with: %r", type(letter).__name__)
+
+    def _turn(self, reconciler: Reconciler) -> Timestamp | None:
+        try:
+            return reconciler.turn()
+        except Exception:  # noqa: BLE001 - the reconciler's edge: the loop goes on
+            _log.exception("No plan could be made; the next one is tried in a second")
+            return self._clock.now() + 1.0
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-c", "config", default="/etc/nodepool/nodepool.yaml", show_default=True, help="The configuration file.")
+@click.option("-s", "secure", default=None, help="The file with secrets.")
+@click.option("-l", "log_config", default=None, help="A logging configuration: .yaml, .json, or ini.")
+@click.option(
+    "-p", "pid", default=None, help="The pid file.  [default: /var/run/nodepool/nodepool.pid, if in background]"
+)
+@click.option("-f", "foreground", is_flag=True, help="Stay in the foreground.")
+@click.option("-d", "debug", is_flag=True, help="Stay in the foreground and log everything.")
+@click.option("--no-webapp", is_flag=True, help="Do not serve web pages.")
+@click.version_option(nodepool_ng.__version__, message="Nodepool version: %(version)s")
+def main(
+    config: str,
+    secure: str | None,
+    log_config: str | None,
+    pid: str | None,
+    foreground: bool,
+    debug: bool,
+    no_webapp: bool,
+) -> None:
+    """Keep nodes ready in every provider, and hand them out."""
+    try:
+        loaded = load(config, secure)
+    except ConfigError as error:
+        raise click.ClickException(render(error.complaints)) from None
+    stay = foreground or debug
+    if not stay:
+        into_background()
+    block_signals()
+    try:
+        if log_config is not None:
+            logs.from_file(log_config)
+        else:
+            logs.plain(debug=debug, file=None if stay else "/var/log/nodepool/nodepool.log")
+    except logs.BadLoggingConfig as error:
+        raise click.ClickException(str(error)) from None
+    for complaint in loaded.warnings:
+        _log.warning("%s", complaint)
+    path = pid or (None if stay else "/var/run/nodepool/nodepool.pid")
+    with ExitStack() as stack:
+        pid_file: PidFile | None = None
+        if path is not None:
+            try:
+                pid_file = stack.enter_context(PidFile(path))
+            except (AlreadyRunning, OSError) as error:
+                raise click.ClickException(f"the pid file cannot be had: {error}") from None
+        Launcher(config, secure, pid_file).run(loaded)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""What came of an action: the event for the next look."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nodepool_ng.drivers import Capacity, DriverError, Listing
+from nodepool_ng.model.ids import AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It was carried out; what changed is in the mirror already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """It was not carried out, or nobody knows: the world was not as expected, or ZooKeeper did not answer. What is
+    to be done next follows from what is there."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The cloud accepted a server for an attempt."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class NotMade:
+    """The cloud did not accept a server, or did not answer; the error's type tells which."""
+
+    attempt: AttemptId
+    error: DriverError
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A half-built node is ours now."""
+
+    attempt: AttemptId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    attempt: AttemptId
+    keys: tuple[str, ...]
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    listing: Listing
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityRead:
+    capacity: Capacity
+
+
+@dataclass(frozen=True, slots=True)
+class CloudFailed:
+    """A call about the provider as a whole, or a deletion, ended with an error."""
+
+    error: DriverError
+
+
+Outcome: TypeAlias = Done | Lost | Asked | NotMade | Adopted | Scanned | Listed | CapacityRead | CloudFailed

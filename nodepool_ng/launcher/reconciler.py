@@ -1,0 +1,175 @@
+"""The loop of a launcher: take in what arrived, plan, start what is not in progress.
+
+It runs on one thread, which owns the world. It has no clock and no threads of its own: a daemon calls it with real
+time and letters from an inbox, the simulation with virtual time and letters of its making.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from nodepool_ng.launcher import registration
+from nodepool_ng.launcher.effects import effect_of
+from nodepool_ng.launcher.outcome import Lost, Outcome
+from nodepool_ng.launcher.registration import Chore, QueueForLease, Register, Republish, Unregister
+from nodepool_ng.launcher.telling import tell, tell_alarm
+from nodepool_ng.launcher.world import World
+from nodepool_ng.model.action import Action, Subject, subjects
+from nodepool_ng.model.census import PoolKey
+from nodepool_ng.model.clock import Clock
+from nodepool_ng.model.ids import PoolId, Seconds, Timestamp
+from nodepool_ng.model.settings import Settings
+from nodepool_ng.plan import Plan, plan
+from nodepool_ng.shell.runner import Answered, Clouds, Hooks, Runner, Scanner
+from nodepool_ng.zk.changes import Change, Completed, DamageChange, FenceLost, FencePassed
+from nodepool_ng.zk.codec import Damaged
+from nodepool_ng.zk.mirror import Message, Mirror
+from nodepool_ng.zk.store import Store
+
+SHARE_OF_A_CORE = 0.1
+"""What planning may take once events keep coming."""
+
+Work: TypeAlias = Action | Chore
+_log = logging.getLogger("nodepool.launcher")
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """The letter that brings new settings."""
+
+    settings: Settings
+    pool_ids: dict[PoolKey, PoolId]
+
+
+Letter: TypeAlias = Answered | Reconfigured | Message
+
+
+class Reconciler:
+    """Owns the world of one launcher. `deal` takes a letter in; `turn` plans if that is due and says when to be
+    called again, as a Unix time."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        mirror: Mirror,
+        store: Store,
+        clouds: Clouds,
+        scanner: Scanner,
+        clock: Clock,
+        hostname: str,
+        post: Callable[[Any], None],
+        settle: Seconds,
+        hooks: Hooks | None = None,
+    ) -> None:
+        self.world = world
+        self.latest: Plan | None = None
+        self._store = store
+        self._mirror = mirror
+        self._fences: dict[int, Callable[[], None]] = {}
+        self._fences_lost: list[Callable[[], None]] = []
+        """Fences that a lost connection took away; the next whole walk is as good."""
+        self._clock = clock
+        self._hostname = hostname
+        self._settle = settle
+        self._runner: Runner[Work, Subject, Outcome] = Runner(
+            submit=mirror.submit,
+            clouds=clouds,
+            scanner=scanner,
+            post=post,
+            fence=self._fence,
+            ended=self._ended,
+            hooks=hooks,
+        )
+        self._news = True
+        self._wake: Timestamp | None = None
+        self._not_before = 0.0
+        self._stopping = False
+
+    def deal(self, letter: Letter) -> None:
+        """Take in one letter."""
+        self.world.now = self._clock.now()
+        match letter:
+            case Answered():
+                self._runner.resume(letter)
+            case Reconfigured(settings, pool_ids):
+                self.world.reconfigured(settings, pool_ids)
+                self._news = True
+            case _:
+                self._absorb(self._mirror.take(letter))
+
+    def turn(self) -> Timestamp | None:
+        """Plan if something happened or an instant has come; return when to be called again, None for not by
+        itself."""
+        now = self.world.now = self._clock.now()
+        due = self._news or (self._wake is not None and now >= self._wake)
+        if not due or self._stopping or not self._sees():
+            return self._wake if not self._news else None
+        ahead = self._not_before - self._clock.monotonic()
+        if ahead > 0:
+            return now + ahead
+        began = self._clock.monotonic()
+        self._news = False
+        self._plan()
+        ended = self._clock.monotonic()
+        self._not_before = ended + (ended - began) * (1 / SHARE_OF_A_CORE - 1)
+        return now + max(self._not_before - ended, 0.0) if self._news else self._wake
+
+    def stop(self) -> None:
+        """Start nothing any more; what is in flight may end."""
+        self._stopping = True
+
+    @property
+    def quiet(self) -> bool:
+        """Tell whether nothing is in flight."""
+        return len(self._runner) == 0
+
+    def _sees(self) -> bool:
+        """Nothing is decided on a mirror that is not whole."""
+        return self._store.connected and self._mirror.complete
+
+    def _plan(self) -> None:
+        in_flight: dict[Subject, Any] = self._runner.in_flight
+        made = plan(self.world.snapshot(in_flight, self._settle))
+        self.latest = made
+        self._wake = made.wake
+        for provider, alarm in made.alarms.items():
+            tell_alarm(provider, alarm)
+        for chore in registration.chores(self.world, self._hostname, made.short):
+            subject = registration.chore_subject(chore)
+            if subject not in self._runner.in_flight:
+                self._runner.start(chore, (subject,), registration.carry_out(self.world, chore))
+        for action in made.actions:
+            tell(self.world, action)
+            self._runner.start(action, subjects(action), effect_of(self.world, action))
+
+    def _ended(self, work: Work, outcome: Outcome) -> None:
+        self._news = True
+        if isinstance(work, Register | Republish | Unregister | QueueForLease):
+            if isinstance(outcome, Lost):
+                _log.warning("Could not register: %s", outcome.why)
+            return
+        self.world.came(work, outcome)
+        if isinstance(outcome, Lost):
+            _log.debug("%s was not carried out: %s", type(work).__name__, outcome.why)
+
+    def _fence(self, passed: Callable[[], None]) -> None:
+        self._fences[self._mirror.fence()] = passed
+
+    def _absorb(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            match change:
+                case FencePassed(number):
+                    self._fences.pop(number)()
+                case FenceLost(number):
+                    self._fences_lost.append(self._fences.pop(number))
+                case Completed():
+                    self._news = True
+                    lost, self._fences_lost = self._fences_lost, []
+                    for passed in lost:
+                        passed()
+                case DamageChange(after=Damaged() as damaged):
+                    _log.error("A record cannot be used and is left alone: %s", damaged)
+                case _:
+                    self._news |= self.world.changed(change)

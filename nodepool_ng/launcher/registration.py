@@ -1,0 +1,133 @@
+"""Being there: the components that others see, and the leases of the providers.
+
+Level-triggered like everything else: what should be registered is compared with what the mirror shows, so a new
+session, a changed configuration and a lost answer are all mended by the same look.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import nodepool_ng
+from nodepool_ng.launcher.contender import prefix
+from nodepool_ng.launcher.outcome import Done, Lost, Outcome
+from nodepool_ng.launcher.world import World
+from nodepool_ng.model.action import Subject
+from nodepool_ng.model.census import PoolKey
+from nodepool_ng.model.component import LAUNCHER, POOL, Component
+from nodepool_ng.model.ids import Json, ProviderName
+from nodepool_ng.model.settings import Pool, Settings
+from nodepool_ng.plan.registry import SOFTWARE
+from nodepool_ng.shell.effect import Effect, commit
+from nodepool_ng.zk import codec, paths
+from nodepool_ng.zk.store import Create, Delete, Failure, Problem, Set
+
+OWNER_KEY = "nodepool_ng_process"
+"""In our components: which process registered it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    component: Component
+
+
+@dataclass(frozen=True, slots=True)
+class Republish:
+    component: Component
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unregister:
+    component: Component
+
+
+@dataclass(frozen=True, slots=True)
+class QueueForLease:
+    """Put our contender into the queue for a provider's lease. It stays there: a standby takes over when the
+    holders before it are gone."""
+
+    provider: ProviderName
+
+
+Chore: TypeAlias = Register | Republish | Unregister | QueueForLease
+
+
+def pool_keys(settings: Settings) -> Iterator[PoolKey]:
+    for provider in settings.providers.values():
+        for pool in provider.pools:
+            yield provider.name, pool
+
+
+def chore_subject(chore: Chore) -> Subject:
+    match chore:
+        case Register(component) | Republish(component) | Unregister(component):
+            return "component", f"{component.kind}/{component.id or component.hostname}"
+        case QueueForLease(provider):
+            return "lease", provider
+
+
+def chores(world: World, hostname: str, short: frozenset[PoolKey]) -> Iterator[Chore]:
+    """Yield what is missing or out of date in the registry. `short` are the pools that publish `paused`."""
+    present = {
+        (entry.record.kind, entry.record.id): entry
+        for entry in world.picture.components.values()
+        if entry.record.extra.get(OWNER_KEY) == world.owner
+    }
+    wanted = {(c.kind, c.id): c for c in _wanted(world, hostname, short)}
+    for key, component in wanted.items():
+        entry = present.get(key)
+        if entry is None:
+            yield Register(component)
+        elif replace(component, key=entry.record.key) != entry.record:
+            yield Republish(replace(component, key=entry.record.key), entry.version)
+    for key, entry in present.items():
+        if key not in wanted:
+            yield Unregister(entry.record)
+    for provider in world.settings.providers:
+        queue = world.lease_queue(provider)
+        if not any(world.is_ours(name) for name in queue):
+            yield QueueForLease(provider)
+
+
+def _wanted(world: World, hostname: str, short: frozenset[PoolKey]) -> Iterator[Component]:
+    own: dict[str, Json] = {OWNER_KEY: world.owner, "model_api": 0}
+    yield Component(
+        key="", kind=LAUNCHER, hostname=hostname, state="running", version=nodepool_ng.__version__, extra=own
+    )
+    for key, pool_id in world.pool_ids.items():
+        pool: Pool = world.settings.providers[key[0]].pools[key[1]]
+        yield Component(
+            key="",
+            kind=POOL,
+            hostname=hostname,
+            state="running",
+            version=nodepool_ng.__version__,
+            id=pool_id,
+            name=pool.name,
+            provider_name=pool.provider,
+            supported_labels=frozenset(pool.labels),
+            priority=pool.priority,
+            paused=key in short,
+            software=SOFTWARE,
+            extra=own,
+        )
+
+
+def carry_out(world: World, chore: Chore) -> Effect[Outcome]:
+    match chore:
+        case Register(component):
+            path = paths.new_component(component.kind, component.hostname)
+            answer = yield from commit(Create(path, codec.encode_component(component), ephemeral=True, sequence=True))
+        case Republish(component, version):
+            path = paths.component(component.kind, component.key)
+            answer = yield from commit(Set(path, codec.encode_component(component), version))
+        case Unregister(component):
+            answer = yield from commit(Delete(paths.component(component.kind, component.key)))
+        case QueueForLease(provider):
+            directory = paths.lease(provider)
+            contender = f"{directory}/{prefix(world.owner)}"
+            answer = yield from commit(Create(contender, ephemeral=True, sequence=True))
+            if isinstance(answer, Failure) and answer.problem is Problem.NO_NODE:
+                answer = yield from commit(Create(directory), Create(contender, ephemeral=True, sequence=True))
+    return Lost(str(answer)) if isinstance(answer, Failure) else Done()

@@ -1,0 +1,77 @@
+"""One line in the log for each thing done, with the ids that operators search for."""
+
+import logging
+
+from nodepool_ng.launcher.world import World
+from nodepool_ng.model import action as do
+from nodepool_ng.model.ids import NodeId, ProviderName, RequestId
+from nodepool_ng.model.reason import sentence
+
+_log = logging.getLogger("nodepool.launcher")
+
+_QUIET = (do.ListServers, do.ReadCapacity)
+
+
+def tell(world: World, action: do.Action) -> None:
+    """Log what is about to be done and why; looks at clouds only when debugging."""
+    if isinstance(action, _QUIET):
+        _log.debug("%s %s", type(action).__name__, action.provider)
+        return
+    if _log.isEnabledFor(logging.INFO):
+        _log.info("%s%s: %s", _ids(world, action), _what(action), sentence(action.why))
+
+
+def tell_alarm(provider: ProviderName, alarm: str) -> None:
+    _log.error("Provider %s: %s", provider, alarm)
+
+
+def _ids(world: World, action: do.Action) -> str:
+    """Return the prefix by which lines about one request, node or event are found."""
+    request_id: RequestId | None = getattr(action, "request", None) or action.why.request
+    node_id: NodeId | None = getattr(action, "node", None)
+    request = world.picture.requests.get(request_id) if request_id else None
+    parts = []
+    if request is not None and request.record.event_id:
+        parts.append(f"[e: {request.record.event_id}] ")
+    if request_id is not None:
+        parts.append(f"[node_request: {request_id}] ")
+    if node_id is not None:
+        parts.append(f"[node: {node_id}] ")
+    return "".join(parts)
+
+
+def _what(action: do.Action) -> str:
+    match action:
+        case do.HandOut():
+            return f"Handing out {', '.join(action.nodes)} from {action.provider}/{action.pool}"
+        case do.Claim():
+            return f"Claimed for {action.provider}/{action.pool}, launching {len(action.launches)}"
+        case do.LaunchNodes():
+            return f"Launching {len(action.launches)} in {action.provider}/{action.pool}"
+        case do.CreateServer():
+            return f"Creating its server in {action.provider}/{action.pool}"
+        case do.Fulfil():
+            return f"Fulfilled with {', '.join(action.nodes)}"
+        case do.DeleteServer():
+            return f"Deleting server {action.server} in {action.provider}"
+        case do.Decline():
+            return "Failing the request" if action.fail else "Declining the request"
+        case _:
+            return _PHRASES[type(action)]
+
+
+_PHRASES: dict[type[do.Action], str] = {
+    do.AdoptNode: "Adopting the node",
+    do.AdoptRequest: "Adopting the request",
+    do.ScanHostKeys: "Reading its host keys",
+    do.RecordReady: "Ready",
+    do.RetryNode: "Trying again",
+    do.Release: "Putting the request back",
+    do.Unlock: "Giving back a lock",
+    do.FreeNode: "Freeing the node",
+    do.RetireNode: "Deleting the node",
+    do.EraseNode: "Erasing the record",
+    do.SweepGhost: "Sweeping an empty record",
+    do.ListServers: "Listing servers",
+    do.ReadCapacity: "Reading capacity",
+}

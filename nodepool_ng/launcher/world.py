@@ -1,0 +1,451 @@
+"""What one launcher knows: the mirror of ZooKeeper, the facts about clouds, and what it remembers of its own doings.
+
+Owned by the reconciler's thread. It takes in changes and outcomes, keeps what is derived from them, and gives out
+snapshots; it decides nothing and does no I/O. Whatever it remembers beyond ZooKeeper and the clouds may be lost with
+the process: it only saves work.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from nodepool_ng.drivers import DriverError, NoCapacity, Throttled, Unavailable
+from nodepool_ng.launcher.clouds import CloudFacts, grown
+from nodepool_ng.launcher.contender import holder, is_contender_of
+from nodepool_ng.launcher.outcome import (
+    Adopted,
+    Asked,
+    CapacityRead,
+    CloudFailed,
+    Done,
+    Listed,
+    Lost,
+    NotMade,
+    Outcome,
+    Scanned,
+)
+from nodepool_ng.model import action as do
+from nodepool_ng.model.action import Action, Subject, subjects
+from nodepool_ng.model.census import Census, PoolKey
+from nodepool_ng.model.ids import (
+    AttemptId,
+    ImageName,
+    InstallationId,
+    NodeId,
+    PoolId,
+    PoolName,
+    ProviderName,
+    RequestId,
+    Seconds,
+    ServerId,
+    Timestamp,
+)
+from nodepool_ng.model.image import Upload
+from nodepool_ng.model.lifecycle import ImageState, NodeEvent, NodeState, RequestState
+from nodepool_ng.model.node import Node, moved
+from nodepool_ng.model.quota import Resources
+from nodepool_ng.model.reason import Code
+from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.model.server import Server
+from nodepool_ng.model.settings import Settings
+from nodepool_ng.model.snapshot import Attempt, AttemptState, Backoff, Scan, Side, Snapshot
+from nodepool_ng.zk import paths
+from nodepool_ng.zk.changes import (
+    Change,
+    ComponentChange,
+    GhostChange,
+    LockChange,
+    NodeChange,
+    RequestChange,
+    UploadChange,
+)
+from nodepool_ng.zk.picture import Picture
+
+_Id = TypeVar("_Id", NodeId, RequestId)
+
+COOL_FIRST: Seconds = 0.1
+COOL_MOST: Seconds = 10.0
+"""How long an action that was lost keeps its subjects from being acted upon again."""
+
+
+class World:
+    """The state of one launcher; see the module's text."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        installation: InstallationId,
+        owner: str,
+        picture: Picture,
+        new_id: Callable[[], str],
+        pool_ids: Mapping[PoolKey, PoolId],
+        now: Timestamp,
+    ) -> None:
+        self.settings = settings
+        self.installation = installation
+        self.owner = owner
+        self.picture = picture
+        self.pool_ids: dict[PoolKey, PoolId] = dict(pool_ids)
+        self.now = now
+        """The instant of the letter being dealt with; set by the reconciler."""
+        self.clouds = CloudFacts(installation)
+        self.census = Census(self._cost)
+        self.uploads: dict[tuple[ImageName, ProviderName], Upload] = {}
+        self.leased: set[ProviderName] = set()
+        self.confirmed: set[ProviderName] = set()
+        self._new_id = new_id
+        self._node_locks: dict[NodeId, Side] = {}
+        self._request_locks: dict[RequestId, Side] = {}
+        self._requests: dict[RequestId, NodeRequest] = {}
+        self._unlocked_since: dict[RequestId, Timestamp] = {}
+        self._attempts: dict[AttemptId, Attempt] = {}
+        self._scans: dict[AttemptId, Scan] = {}
+        self._first_active: dict[AttemptId, Timestamp] = {}
+        self._recorded: set[NodeId] = set()
+        self._registry: frozenset[PoolId | None] = frozenset()
+        self._registry_changed = now
+        self._cooling: dict[Subject, Backoff] = {}
+
+    def replaced(self, node: Node, **changes: object) -> Node:
+        return replace(node, **changes)  # type: ignore[arg-type]
+
+    def is_ours(self, contender: str) -> bool:
+        return is_contender_of(self.owner, contender)
+
+    def contenders_on_node(self, node: NodeId) -> tuple[str, ...]:
+        return self.picture.node_contenders.get(node, ())
+
+    def contenders_on_request(self, request: RequestId) -> tuple[str, ...]:
+        return self.picture.request_contenders.get(request, ())
+
+    def our_contender_on_node(self, node: NodeId) -> str | None:
+        """Return the path of our contender, if the lock is ours."""
+        return self._ours(paths.node_lock(node), self.contenders_on_node(node))
+
+    def our_contender_on_request(self, request: RequestId) -> str | None:
+        return self._ours(paths.request_lock(request), self.contenders_on_request(request))
+
+    def lease_contender(self, provider: ProviderName) -> str | None:
+        """Return the path of our contender for a provider's lease, if it is ours."""
+        return self._ours(paths.lease(provider), self.lease_queue(provider))
+
+    def lease_queue(self, provider: ProviderName) -> tuple[str, ...]:
+        """Return the contenders for a provider's lease."""
+        return self.picture.locks.get(paths.LeaseAt(provider), ())
+
+    def has_node_lock_dir(self, node: NodeId) -> bool:
+        return node in self.picture.node_contenders
+
+    def has_request_lock_dir(self, request: RequestId) -> bool:
+        return request in self.picture.request_contenders
+
+    def pool_id(self, node: Node) -> PoolId | None:
+        """Return our own id for the pool of a node."""
+        if node.provider is None or node.pool is None:
+            return node.launcher
+        return self.pool_ids.get((node.provider, node.pool), node.launcher)
+
+    def server(self, node: Node, server: ServerId) -> Server | None:
+        facts = self.clouds.facts.get(node.provider) if node.provider else None
+        return facts.servers.get(server) if facts else None
+
+    def new_attempt(self) -> AttemptId:
+        """Return the id of an attempt that no cloud has heard of."""
+        attempt = AttemptId(self._new_id())
+        self._attempts[attempt] = Attempt(state=AttemptState.FRESH, since=self.now)
+        return attempt
+
+    def asking(self, attempt: AttemptId) -> None:
+        """A cloud is about to be asked; should this process lose the answer, nobody knows."""
+        self._attempts[attempt] = Attempt(state=AttemptState.UNKNOWN, since=self.now)
+
+    def adopted(self, attempt: AttemptId | None) -> AttemptId:
+        """Return the attempt to go on with for a node that another launcher, or an earlier life of ours, began."""
+        if attempt is None:
+            return self.new_attempt()
+        self._attempts.setdefault(attempt, Attempt(state=AttemptState.UNKNOWN, since=self.now))
+        return attempt
+
+    def fresh_node(
+        self, provider: ProviderName, pool: PoolName, launch: do.Launch, request: NodeRequest | None
+    ) -> Node:
+        """Return the record of a node that is to be launched, as it is before the first server is asked for."""
+        settings = self.settings.providers[provider]
+        label = settings.pools[pool].labels[launch.label]
+        image: dict[str, object]
+        if label.diskimage is not None:
+            upload = self.uploads.get((label.diskimage, provider))
+            configured = settings.images.get(label.diskimage)
+            image = {
+                "image_id": paths.upload(upload.image, upload.build, upload.provider, upload.id) if upload else None,
+                "username": upload.username if upload else None,
+                "python_path": upload.python_path if upload else None,
+                "shell_type": upload.shell_type if upload else None,
+                "connection_type": configured.connection_type if configured else "ssh",
+                "connection_port": configured.connection_port if configured else 22,
+            }
+        else:
+            cloud_image = settings.cloud_images[label.cloud_image or ""]
+            image = {
+                "image_id": cloud_image.name,
+                "username": cloud_image.username,
+                "python_path": cloud_image.python_path,
+                "shell_type": cloud_image.shell_type,
+                "connection_type": cloud_image.connection_type,
+                "connection_port": cloud_image.connection_port,
+            }
+        attributes = settings.pools[pool].node_attributes
+        return Node(
+            id=NodeId(""),
+            state=NodeState.INIT,
+            state_time=self.now,
+            created_time=self.now,
+            provider=provider,
+            pool=pool,
+            labels=(launch.label,),
+            launcher=self.pool_ids.get((provider, pool)),
+            allocated_to=request.id if request else None,
+            tenant_name=request.tenant_name if request else None,
+            requestor=request.requestor if request else None,
+            resources=launch.needs,
+            az=launch.zone,
+            attributes=dict(attributes) if attributes is not None else None,
+            attempt=self.new_attempt(),
+            attempts=1,
+            **image,  # type: ignore[arg-type]
+        )
+
+    def booted(self, node: Node, server: Server, host_keys: tuple[str, ...], **changes: object) -> Node:
+        """Return the record of a node that is up."""
+        provider = self.settings.providers.get(node.provider) if node.provider else None
+        addresses = server.addresses
+        return moved(
+            node,
+            NodeEvent.BOOTED,
+            self.now,
+            external_id=server.id,
+            interface_ip=addresses.interface_ip,
+            public_ipv4=addresses.public_ipv4,
+            private_ipv4=addresses.private_ipv4,
+            public_ipv6=addresses.public_ipv6,
+            host_id=server.host_id,
+            az=server.az or node.az,
+            cloud=provider.cloud if provider else None,
+            region=provider.region_name if provider else None,
+            host_keys=host_keys or node.host_keys,
+            **changes,
+        )
+
+    def changed(self, change: Change) -> bool:
+        """Bring what is derived up to date with one change in the tree; tell whether decisions may depend on it."""
+        match change:
+            case NodeChange(id=node_id):
+                self.node_changed(node_id)
+            case RequestChange(id=request_id) | LockChange(of=paths.RequestAt(request_id)):
+                self.request_changed(request_id)
+            case LockChange(of=paths.LeaseAt()):
+                self.leases_changed()
+            case UploadChange():
+                self.images_changed()
+            case ComponentChange():
+                self.registry_changed()
+            case GhostChange():
+                pass
+            case _:
+                return False
+        return True
+
+    def node_changed(self, node_id: NodeId) -> None:
+        """Bring indexes up to date with the mirror's record and lock of a node."""
+        entry = self.picture.nodes.get(node_id)
+        before = self.census.nodes.get(node_id)
+        if before is not None and before.attempt and (entry is None or entry.record.attempt != before.attempt):
+            self._attempts.pop(before.attempt, None)
+            self._scans.pop(before.attempt, None)
+            self._first_active.pop(before.attempt, None)
+        if entry is None:
+            self.census.drop(node_id)
+        elif entry.record is not before:
+            self.census.put(entry.record)
+            if entry.record.attempt is None:
+                self._recorded.add(node_id)
+        _set_side(self._node_locks, node_id, self._side(self.contenders_on_node(node_id)))
+
+    def request_changed(self, request_id: RequestId) -> None:
+        entry = self.picture.requests.get(request_id)
+        if entry is None:
+            self._requests.pop(request_id, None)
+        else:
+            self._requests[request_id] = entry.record
+        side = self._side(self.contenders_on_request(request_id))
+        _set_side(self._request_locks, request_id, side)
+        if entry is not None and entry.record.state is RequestState.PENDING and side is None:
+            self._unlocked_since.setdefault(request_id, self.now)
+        else:
+            self._unlocked_since.pop(request_id, None)
+
+    def images_changed(self) -> None:
+        """Find the upload to boot from, for each image and provider: the ready one that became so last."""
+        newest: dict[tuple[ImageName, ProviderName], Upload] = {}
+        for entry in self.picture.uploads.values():
+            upload = entry.record
+            key = (upload.image, upload.provider)
+            if upload.state is ImageState.READY and (key not in newest or upload.state_time > newest[key].state_time):
+                newest[key] = upload
+        self.uploads = newest
+
+    def registry_changed(self) -> None:
+        pools = frozenset(entry.record.id for entry in self.picture.components.values() if entry.record.id)
+        if pools != self._registry:
+            self._registry = pools
+            self._registry_changed = self.now
+
+    def leases_changed(self) -> None:
+        self.leased = {name for name in self.settings.providers if self.lease_contender(name) is not None}
+
+    def reconfigured(self, settings: Settings, pool_ids: Mapping[PoolKey, PoolId]) -> None:
+        """Go by new settings; facts about providers that changed are read again."""
+        for name, provider in self.settings.providers.items():
+            if settings.providers.get(name) != provider:
+                self.clouds.forget(name)
+        self.settings = settings
+        self.pool_ids = dict(pool_ids)
+        self.leases_changed()
+
+    def came(self, action: Action, outcome: Outcome) -> None:
+        """Take in what came of an action."""
+        if isinstance(outcome, Lost):
+            for subject in subjects(action):
+                self._cooling[subject] = grown(self._cooling.get(subject), self.now, COOL_FIRST, COOL_MOST, outcome.why)
+            return
+        for subject in subjects(action):
+            self._cooling.pop(subject, None)
+        match outcome:
+            case Asked(attempt):
+                self._attempts[attempt] = Attempt(state=AttemptState.ASKED, since=self.now)
+            case NotMade(attempt, error):
+                self._not_made(action, attempt, error)
+            case Scanned(attempt, keys, error):
+                self._scans[attempt] = Scan(keys=keys, error=error)
+            case Listed(listing):
+                assert isinstance(action, do.ListServers)
+                recorded = {*self.picture.nodes, *self._unreadable()}
+                self.clouds.listed(action.provider, listing, recorded, self._recorded)
+                self._note_active(action.provider)
+            case CapacityRead(capacity):
+                assert isinstance(action, do.ReadCapacity)
+                self.clouds.capacity_read(action.provider, capacity)
+            case CloudFailed(error):
+                self._cloud_failed(action, error)
+            case Done() | Adopted():
+                self._done(action)
+
+    def snapshot(self, in_flight: Mapping[Subject, Action], registry_settle: Seconds) -> Snapshot:
+        """Return what is known now; the views stay as they are until the next letter is taken in."""
+        for subject in [subject for subject, cooling in self._cooling.items() if cooling.until < self.now - COOL_MOST]:
+            del self._cooling[subject]
+        return Snapshot(
+            now=self.now,
+            settings=self.settings,
+            installation=self.installation,
+            leased=self.leased,
+            pool_ids=self.pool_ids,
+            components={at.key: entry.record for at, entry in self.picture.components.items()},
+            registry_changed=self._registry_changed,
+            registry_settle=registry_settle,
+            nodes=self.census,
+            node_locks=self._node_locks,
+            ghosts=self._ghosts(),
+            unreadable=self._unreadable(),
+            requests=self._requests,
+            request_locks=self._request_locks,
+            unlocked_since=self._unlocked_since,
+            uploads=self.uploads,
+            facts=self.clouds.facts,
+            in_flight=in_flight,
+            attempts=self._attempts,
+            scans=self._scans,
+            first_active=self._first_active,
+            launch_backoff=self.clouds.launch_backoff,
+            provider_backoff=self.clouds.provider_backoff,
+            delete_backoff=self.clouds.delete_backoff,
+            suspects=self.clouds.suspects,
+            foreign_use=self.clouds.foreign_use,
+            recorded=self._recorded,
+            sweeps_confirmed=self.confirmed,
+            cooling={subject: cooling.until for subject, cooling in self._cooling.items()},
+        )
+
+    def _ghosts(self) -> set[NodeId]:
+        return {at.id for path in self.picture.ghosts if isinstance(at := paths.parse(path), paths.NodeAt)}
+
+    def _unreadable(self) -> set[NodeId]:
+        """Return the nodes whose records are damaged: they are there, though nobody can tell what they say."""
+        return {at.id for path in self.picture.damaged if isinstance(at := paths.parse(path), paths.NodeAt)}
+
+    def _ours(self, directory: str, contenders: tuple[str, ...]) -> str | None:
+        first = holder(contenders)
+        return f"{directory}/{first}" if first is not None and self.is_ours(first) else None
+
+    def _side(self, contenders: tuple[str, ...]) -> Side | None:
+        first = holder(contenders)
+        if first is None:
+            return Side.FOREIGN if contenders else None
+        return Side.OURS if self.is_ours(first) else Side.FOREIGN
+
+    def _cost(self, node: Node) -> Resources:
+        facts = self.clouds.facts.get(node.provider) if node.provider else None
+        label = facts.labels.get(node.label) if facts and node.label else None
+        return label.needs if label else Resources({"instances": 1})
+
+    def _not_made(self, action: Action, attempt: AttemptId, error: DriverError) -> None:
+        assert isinstance(action, do.CreateServer)
+        match error:
+            case Throttled():
+                state = AttemptState.FRESH
+            case NoCapacity():
+                state = AttemptState.NO_CAPACITY
+            case Unavailable():
+                state = AttemptState.UNKNOWN
+            case _:
+                state = AttemptState.REFUSED
+        self._attempts[attempt] = Attempt(state=state, since=self.now, detail=str(error))
+        self.clouds.refused(action.provider, error, self.now)
+
+    def _cloud_failed(self, action: Action, error: DriverError) -> None:
+        match action:
+            case do.DeleteServer():
+                self.clouds.deleted(action.server, self.now)
+                if isinstance(error, Throttled):
+                    self.clouds.failed(action.provider, error, self.now)
+            case do.ListServers() | do.ReadCapacity():
+                self.clouds.failed(action.provider, error, self.now)
+            case _:
+                pass
+
+    def _done(self, action: Action) -> None:
+        match action:
+            case do.DeleteServer():
+                self.clouds.deleted(action.server, self.now)
+            case do.RetireNode(why=why) if why.code in (Code.LAUNCH_FAILED, Code.ATTEMPT_FAILED):
+                if why.provider and why.pool and why.label:
+                    self.clouds.launch_failed((why.provider, why.pool, why.label), self.now, why.detail)
+            case do.RecordReady(why=why) if why.provider and why.pool and why.label:
+                self.clouds.launched((why.provider, why.pool, why.label))
+            case _:
+                pass
+
+    def _note_active(self, provider: ProviderName) -> None:
+        """Remember when servers of ours were first seen with an address."""
+        for servers in self.clouds.facts[provider].by_node.values():
+            for server in servers:
+                if server.attempt in self._attempts and server.addresses.interface_ip:
+                    self._first_active.setdefault(server.attempt, self.now)
+
+
+def _set_side(sides: dict[_Id, Side], key: _Id, side: Side | None) -> None:
+    if side is None:
+        sides.pop(key, None)
+    else:
+        sides[key] = side

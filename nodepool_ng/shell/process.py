@@ -1,0 +1,98 @@
+"""A daemon's manners: one pid file, into the background when asked, and stopping when told to."""
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+_log = logging.getLogger("nodepool.process")
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class AlreadyRunning(Exception):
+    """Another process holds the pid file."""
+
+
+class PidFile:
+    """A file that holds this process's id and is locked while it lives; what a killed process left is taken over.
+
+    Beside it, in `<pid file>.session`, is what the next life needs to end this one's ZooKeeper session at once.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._session_path = Path(f"{path}.session")
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> "PidFile":
+        """Take the file. Raises `AlreadyRunning`, or `OSError` where the folder cannot be written to."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise AlreadyRunning(f"{self._path} is locked: the daemon is running already") from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session_path.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def previous_session(self) -> tuple[int, bytes] | None:
+        """Return the id and password of the session that the previous life left open."""
+        try:
+            kept = json.loads(self._session_path.read_text())
+            return int(kept["id"]), bytes.fromhex(kept["password"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _log.warning("%s cannot be used: %s", self._session_path, type(error).__name__)
+            return None
+
+    def keep_session(self, session: tuple[int, bytes]) -> None:
+        """Write down the session for the next life; readable by its owner alone."""
+        fresh = self._session_path.with_suffix(".session-new")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"id": session[0], "password": session[1].hex()}, file)
+        fresh.replace(self._session_path)
+
+
+def into_background() -> None:
+    """Leave the terminal: fork twice, in a session of our own, in `/`, with no standard streams."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    if null > 2:
+        os.close(null)
+
+
+def block_signals(signals: Iterable[signal.Signals] = STOPPING) -> None:
+    """Have the signals wait for `wait_for_signal`; to be called before the first thread starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+
+def wait_for_signal(signals: Iterable[signal.Signals] = STOPPING) -> signal.Signals:
+    """Wait for one of the signals and return it."""
+    return signal.Signals(signal.sigwait(signals))

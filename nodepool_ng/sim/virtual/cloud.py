@@ -1,0 +1,238 @@
+"""Drivers and cloud calls on modelled regions."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from nodepool_ng.drivers import (
+    MARK_ATTEMPT,
+    MARK_INSTALLATION,
+    MARK_NODE,
+    MARK_POOL,
+    MARK_PROVIDER,
+    Capacity,
+    DriverError,
+    Image,
+    ImageOrder,
+    Listing,
+    Marks,
+    Misconfigured,
+    NoCapacity,
+    Refused,
+    ServerOrder,
+    Throttled,
+    Unavailable,
+)
+from nodepool_ng.drivers import calls as verbs
+from nodepool_ng.model.ids import AttemptId, InstallationId, LabelName, NodeId, ProviderName, ServerId, Timestamp
+from nodepool_ng.model.quota import Resources
+from nodepool_ng.model.server import Addresses, LabelFacts, ServerStatus
+from nodepool_ng.model.server import Server as Seen
+from nodepool_ng.model.settings import PoolLabel, Provider
+from nodepool_ng.sim.calls import Call
+from nodepool_ng.sim.refused import Refused as SimRefused
+from nodepool_ng.sim.region import Region
+from nodepool_ng.sim.server import Caller, Server, ServerAsk, Status
+from nodepool_ng.sim.virtual.timeline import Timeline
+
+THREADS = 32
+"""Calls to one provider at the same time, as in a daemon."""
+
+_STATUS: Mapping[Status, ServerStatus] = MappingProxyType(
+    {
+        Status.BUILD: ServerStatus.BUILDING,
+        Status.ACTIVE: ServerStatus.ACTIVE,
+        Status.ERROR: ServerStatus.FAILED,
+        Status.DELETED: ServerStatus.DELETED,
+    }
+)
+
+
+class ModelDriver:
+    """A driver whose cloud is a modelled region. Calls take no time here; see `VirtualClouds`."""
+
+    def __init__(self, provider: Provider, region: Region, timeline: Timeline, caller: Caller) -> None:
+        self._settings = provider
+        self._region = region
+        self._timeline = timeline
+        self._caller = caller
+
+    @property
+    def provider(self) -> ProviderName:
+        return self._settings.name
+
+    def connect(self) -> None:
+        pass
+
+    def list_servers(self, since: Timestamp | None, now: Timestamp) -> Listing:
+        servers = _refusals(
+            lambda: self._region.servers.list(self._caller, now=self._now, changed_since=self._virtual(since))
+        )
+        return Listing(servers=tuple(self._seen(each) for each in servers), asked=now, full=since is None)
+
+    def capacity(self, now: Timestamp) -> Capacity:
+        limits = _refusals(lambda: self._region.servers.limits(self._caller, now=self._now)).limits
+        labels: dict[LabelName, LabelFacts] = {}
+        for pool in self._settings.pools.values():
+            for label in pool.labels.values():
+                labels[label.name] = self._label(label)
+        return Capacity(
+            limits=Resources({name: amount for name, amount in limits.items() if amount >= 0}),
+            zones=self._region.settings.zones,
+            labels=labels,
+            asked=now,
+        )
+
+    def create_server(self, order: ServerOrder) -> ServerId:
+        flavor = self._flavor(order.label)
+        if flavor is None:
+            raise Misconfigured(f"there is no flavor for label {order.label.name}")
+        ask = ServerAsk(
+            name=order.name,
+            flavor=flavor,
+            metadata={**order.properties, **_metadata(order.marks)},
+            zone=order.zone,
+        )
+        return ServerId(_refusals(lambda: self._region.servers.create(self._caller, ask, now=self._now)).id)
+
+    def delete_server(self, server: ServerId) -> None:
+        try:
+            _refusals(lambda: self._region.servers.delete(self._caller, server, now=self._now))
+        except Refused:
+            if server in self._region.servers.live:
+                raise
+
+    def console(self, server: ServerId) -> str:
+        return str(_refusals(lambda: self._region.servers.console(self._caller, server, now=self._now)))
+
+    def upload_image(self, order: ImageOrder, progress: Callable[[int], None]) -> str:
+        raise Refused("this simulation has no images")
+
+    def delete_image(self, image: str) -> None:
+        raise Refused("this simulation has no images")
+
+    def list_images(self) -> tuple[Image, ...]:
+        return ()
+
+    def close(self) -> None:
+        pass
+
+    @property
+    def _now(self) -> float:
+        return self._timeline.now()
+
+    def _virtual(self, since: Timestamp | None) -> float | None:
+        return since
+
+    def _flavor(self, label: PoolLabel) -> str | None:
+        flavors = sorted(self._region.settings.flavors, key=lambda flavor: (flavor.ram, flavor.name))
+        if label.flavor_name:
+            flavors = [flavor for flavor in flavors if label.flavor_name in (flavor.name, flavor.id)]
+        return next((flavor.id for flavor in flavors if flavor.ram >= label.min_ram), None)
+
+    def _label(self, label: PoolLabel) -> LabelFacts:
+        wanted = self._flavor(label)
+        flavor = next((each for each in self._region.settings.flavors if each.id == wanted), None)
+        if flavor is None:
+            return LabelFacts(needs=Resources(), broken="there is no such flavor")
+        return LabelFacts(needs=Resources({"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram}))
+
+    def _seen(self, server: Server) -> Seen:
+        now = self._now
+        status = _STATUS[server.status(now)]
+        marks = server.metadata
+        address = next((one.address for one in server.addresses), "") if status is ServerStatus.ACTIVE else ""
+        return Seen(
+            id=ServerId(server.id),
+            name=server.name,
+            status=status,
+            provider=_mark(marks, MARK_PROVIDER, ProviderName),
+            node=_mark(marks, MARK_NODE, NodeId),
+            attempt=_mark(marks, MARK_ATTEMPT, AttemptId),
+            installation=_mark(marks, MARK_INSTALLATION, InstallationId),
+            addresses=Addresses(interface_ip=address, private_ipv4=address, public_ipv4=address),
+            az=server.zone,
+            created=server.created,
+            fault=server.fault.message if server.fault and status is ServerStatus.FAILED else None,
+            deleting=server.task(now) == "deleting",
+            resources=Resources({"instances": 1, "cores": server.flavor.vcpus, "ram": server.flavor.ram}),
+        )
+
+
+def _mark(marks: Mapping[str, str], name: str, kind: Callable[[str], Any]) -> Any:
+    return kind(marks[name]) if name in marks else None
+
+
+def _metadata(marks: Marks) -> dict[str, str]:
+    written = {
+        MARK_PROVIDER: marks.provider,
+        MARK_INSTALLATION: marks.installation,
+        MARK_NODE: marks.node,
+        MARK_POOL: marks.pool,
+        MARK_ATTEMPT: marks.attempt,
+    }
+    return {name: value for name, value in written.items() if value is not None}
+
+
+def _refusals(verb: Callable[[], Any]) -> Any:
+    """Call a verb of the model; its refusals become a driver's errors, as at the door of the OpenStack driver."""
+    try:
+        return verb()
+    except SimRefused as refused:
+        text = str(refused)
+        if refused.status in (429, 503):
+            raise Throttled(text, refused.retry_after) from None
+        if refused.status == 403:
+            raise NoCapacity(text) from None
+        if refused.status >= 500:
+            raise Unavailable(text) from None
+        raise Refused(text) from None
+
+
+_LATENCY: Mapping[type, Call] = MappingProxyType(
+    {
+        verbs.ListAll: Call.SERVER_LIST,
+        verbs.Look: Call.LIMITS_GET,
+        verbs.Create: Call.SERVER_CREATE,
+        verbs.Remove: Call.SERVER_DELETE,
+        verbs.ReadConsole: Call.SERVER_CONSOLE,
+    }
+)
+
+
+class VirtualClouds:
+    """Calls drivers as the API threads do, in virtual time: half of the latency before the cloud hears of a call,
+    half before its answer is heard."""
+
+    def __init__(
+        self, timeline: Timeline, drivers: Mapping[ProviderName, ModelDriver], regions: Mapping[ProviderName, Region]
+    ) -> None:
+        self._timeline = timeline
+        self._drivers = drivers
+        self._regions = regions
+        self._waiting: dict[ProviderName, deque[tuple[verbs.Call, Callable[[Any], None]]]] = {}
+        self._busy: dict[ProviderName, int] = {}
+
+    def submit(self, provider: ProviderName, call: verbs.Call, done: Callable[[Any], None]) -> None:
+        if self._busy.get(provider, 0) >= THREADS:
+            self._waiting.setdefault(provider, deque()).append((call, done))
+            return
+        self._busy[provider] = self._busy.get(provider, 0) + 1
+        half = self._regions[provider].gate.latency(_LATENCY[type(call)]) / 2
+
+        def arrive() -> None:
+            try:
+                answer: Any = verbs.perform(self._drivers[provider], call, self._timeline.now())
+            except DriverError as error:
+                answer = error
+            self._timeline.schedule(half, lambda: self._return(provider, answer, done))
+
+        self._timeline.schedule(half, arrive)
+
+    def _return(self, provider: ProviderName, answer: Any, done: Callable[[Any], None]) -> None:
+        self._busy[provider] -= 1
+        waiting = self._waiting.get(provider)
+        if waiting:
+            self.submit(provider, *waiting.popleft())
+        done(answer)

@@ -1,0 +1,1 @@
+"""What the daemons tell of themselves: logs, and (later) metrics and traces. It decides nothing."""
