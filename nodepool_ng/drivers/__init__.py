@@ -60,7 +60,7 @@ class ServerOrder:
     image: str | None
     config_drive: bool | None
     zone: str | None
-    properties: Mapping[str, str] = field(default=MappingProxyType({}))
+    properties: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Metadata beside the marks, rendered already; the marks win."""
 
 
@@ -74,7 +74,7 @@ class ImageOrder:
     format: str
     md5: str | None
     sha256: str | None
-    properties: Mapping[str, Json] = field(default=MappingProxyType({}))
+    properties: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

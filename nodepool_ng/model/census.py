@@ -16,7 +16,8 @@ PoolKey: TypeAlias = tuple[ProviderName, PoolName]
 _Key = TypeVar("_Key")
 
 _LAUNCHING = (NodeState.INIT, NodeState.BUILDING)
-_LEAVING = (NodeState.USED, NodeState.FAILED, NodeState.ABORTED, NodeState.DELETING, NodeState.DELETED)
+LEAVING = frozenset({NodeState.USED, NodeState.FAILED, NodeState.ABORTED, NodeState.DELETING, NodeState.DELETED})
+"""States of nodes that are done with and on their way out."""
 
 
 class Census:
@@ -108,9 +109,9 @@ class Census:
     def used_by_tenant(self, tenant: TenantName) -> Resources:
         return Resources(self._by_tenant.get(tenant, {}))
 
-    def leaving_pool(self, key: PoolKey) -> Resources:
-        """Return what the nodes of a pool use that are done with and on their way out."""
-        return Resources(self._leaving.get(key, {}))
+    def leaving(self) -> dict[PoolKey, Resources]:
+        """Return, for each pool, what those of its nodes use that are on their way out."""
+        return {key: Resources(amounts) for key, amounts in self._leaving.items()}
 
     def _sort_in(self, node: Node, key: PoolKey) -> None:
         if node.free:
@@ -136,7 +137,7 @@ class Census:
         sums = [self._by_provider.setdefault(node.provider, {})]
         if node.pool is not None:
             sums.append(self._by_pool.setdefault((node.provider, node.pool), {}))
-            if node.state in _LEAVING:
+            if node.state in LEAVING:
                 sums.append(self._leaving.setdefault((node.provider, node.pool), {}))
         if node.tenant_name is not None:
             sums.append(self._by_tenant.setdefault(node.tenant_name, {}))

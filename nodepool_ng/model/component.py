@@ -32,4 +32,4 @@ class Component:
     priority: int = 100
     paused: bool = False
     software: str | None = None
-    extra: Mapping[str, Json] = field(default=NO_EXTRA)
+    extra: Mapping[str, Json] = field(default_factory=lambda: NO_EXTRA)

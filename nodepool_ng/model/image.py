@@ -22,7 +22,7 @@ class Build:
     username: str | None = None
     python_path: str | None = None
     shell_type: str | None = None
-    extra: Mapping[str, Json] = field(default=NO_EXTRA)
+    extra: Mapping[str, Json] = field(default_factory=lambda: NO_EXTRA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Upload:
     username: str | None = None
     python_path: str | None = None
     shell_type: str | None = None
-    extra: Mapping[str, Json] = field(default=NO_EXTRA)
+    extra: Mapping[str, Json] = field(default_factory=lambda: NO_EXTRA)
 
 
 def build_moved(build: Build, event: ImageEvent, now: Timestamp, /, **changes: object) -> Build:

@@ -69,7 +69,7 @@ class Node:
     node_properties: Json = None
     attempt: AttemptId | None = None
     attempts: int = 0
-    extra: Mapping[str, Json] = field(default=NO_EXTRA)
+    extra: Mapping[str, Json] = field(default_factory=lambda: NO_EXTRA)
 
     @property
     def label(self) -> LabelName | None:

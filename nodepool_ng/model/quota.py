@@ -22,7 +22,7 @@ _NOTHING: Mapping[str, float] = MappingProxyType({})
 class Resources:
     """Amounts by name. Used both for what something needs and for what is free or allowed."""
 
-    amounts: Mapping[str, float] = field(default=_NOTHING)
+    amounts: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
 
     def __add__(self, other: "Resources") -> "Resources":
         total = dict(self.amounts)

@@ -30,7 +30,7 @@ class NodeRequest:
     created_time: Timestamp | None = None
     tenant_name: TenantName | None = None
     failed_because: Json = None
-    extra: Mapping[str, Json] = field(default=NO_EXTRA)
+    extra: Mapping[str, Json] = field(default_factory=lambda: NO_EXTRA)
 
 
 def rank(request: NodeRequest) -> tuple[str, float, str]:

@@ -73,15 +73,15 @@ class ProviderFacts:
     """
 
     provider: ProviderName
-    servers: Mapping[ServerId, Server] = field(default=MappingProxyType({}))
-    by_node: Mapping[NodeId, tuple[Server, ...]] = field(default=MappingProxyType({}))
+    servers: Mapping[ServerId, Server] = field(default_factory=lambda: MappingProxyType({}))
+    by_node: Mapping[NodeId, tuple[Server, ...]] = field(default_factory=lambda: MappingProxyType({}))
     listed: Timestamp | None = None
     """When the list that `servers` comes from was *asked for*: evidence for nothing younger."""
     full_listed: Timestamp | None = None
     """The same for the last list of everything; the others told only what changed."""
     limits: Resources = NONE
     limits_read: Timestamp | None = None
-    labels: Mapping[LabelName, LabelFacts] = field(default=MappingProxyType({}))
+    labels: Mapping[LabelName, LabelFacts] = field(default_factory=lambda: MappingProxyType({}))
     zones: tuple[str, ...] = ()
     error: str | None = None
     """Why the provider cannot be used at the moment, in a sentence."""

@@ -102,21 +102,23 @@ class Snapshot:
     """The ready upload to boot from."""
     facts: Mapping[ProviderName, ProviderFacts]
     in_flight: Mapping[Subject, Action]
-    attempts: Mapping[AttemptId, Attempt] = field(default=MappingProxyType({}))
-    scans: Mapping[AttemptId, Scan] = field(default=MappingProxyType({}))
-    first_active: Mapping[AttemptId, Timestamp] = field(default=MappingProxyType({}))
+    attempts: Mapping[AttemptId, Attempt] = field(default_factory=lambda: MappingProxyType({}))
+    scans: Mapping[AttemptId, Scan] = field(default_factory=lambda: MappingProxyType({}))
+    first_active: Mapping[AttemptId, Timestamp] = field(default_factory=lambda: MappingProxyType({}))
     """When a server was first seen with an address: host keys are to be had within `boot-timeout` of that."""
-    launch_backoff: Mapping[tuple[ProviderName, str, LabelName], Backoff] = field(default=MappingProxyType({}))
-    provider_backoff: Mapping[ProviderName, Backoff] = field(default=MappingProxyType({}))
-    delete_backoff: Mapping[ServerId, Backoff] = field(default=MappingProxyType({}))
-    suspects: Mapping[tuple[ProviderName, ServerId], Timestamp] = field(default=MappingProxyType({}))
+    launch_backoff: Mapping[tuple[ProviderName, str, LabelName], Backoff] = field(default_factory=lambda: MappingProxyType({}))
+    provider_backoff: Mapping[ProviderName, Backoff] = field(default_factory=lambda: MappingProxyType({}))
+    delete_backoff: Mapping[ServerId, Backoff] = field(default_factory=lambda: MappingProxyType({}))
+    suspects: Mapping[tuple[ProviderName, ServerId], Timestamp] = field(default_factory=lambda: MappingProxyType({}))
     """Servers seen without a record by a full list, and when first."""
-    foreign_use: Mapping[ProviderName, Resources] = field(default=MappingProxyType({}))
+    foreign_use: Mapping[ProviderName, Resources] = field(default_factory=lambda: MappingProxyType({}))
     """Resources in a provider's project that are not ours."""
+    unreadable: Set[NodeId] = frozenset()
+    """Nodes that have a record which cannot be read."""
     recorded: Set[NodeId] = frozenset()
     """Nodes that had a record in this tree since this process started."""
     sweeps_confirmed: Set[ProviderName] = frozenset()
-    cooling: Mapping[Subject, Timestamp] = field(default=MappingProxyType({}))
+    cooling: Mapping[Subject, Timestamp] = field(default_factory=lambda: MappingProxyType({}))
     """Subjects of actions that just failed, and until when they are to be left alone."""
 
 
