@@ -25,6 +25,7 @@ from pydantic import Field, ValidationError, model_validator
 from nodepool_ng.sim.settings import RegionSettings, Settings
 
 PathName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
+OUR_WORDS = {"extra_forbidden": "there is no such setting", "missing": "this is needed"}
 RESERVED_REGION = "identity"  # its place in the URL is taken by Keystone
 
 
@@ -100,7 +101,7 @@ def parse(text: str, name: str = "<text>") -> SimSettings:
     except ValidationError as error:
         first = error.errors()[0]
         where, mark_at = _place(root, first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
+        said = OUR_WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
         raise ConfigError(f"{name}:{mark_at}: {where or 'the file'}: {said}") from error
 
 

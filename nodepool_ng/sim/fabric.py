@@ -64,9 +64,9 @@ class Fabric:
             return self.network(network_id)
 
     def list_subnets(self, caller: Caller, *, now: float) -> tuple[Subnet, ...]:
-        """Return all subnets."""
+        """Return the subnets that projects can see: not those of an external network that is not shared."""
         with self._gate.passing(Call.SUBNET_LIST, now):
-            return tuple(self.subnets.values())
+            return tuple(subnet for network in self.networks.values() if network.open for subnet in network.subnets)
 
     def list_ports(self, caller: Caller, *, now: float, device: str | None = None) -> tuple[Port, ...]:
         """Return the ports of the caller's project, or those of one server."""

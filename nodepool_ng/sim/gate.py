@@ -101,14 +101,11 @@ class Gate:
         """
         self.settle(now)
         self.calls[call] += 1
-        try:
+        with self.counting(call):
             self._pace(now)
             fault = self._draw(call, slow=False)
             if fault is not None and fault.fate is Fate.REFUSED:
                 raise Refused(fault.status, fault.message, fault.retry_after)
-        except Refused as refused:
-            self.refusals[call, refused.status] += 1
-            raise
         return fault
 
     def leave(self, call: Call, fault: Fault | None) -> None:
@@ -121,12 +118,18 @@ class Gate:
     def passing(self, call: Call, now: float) -> Iterator[Fault | None]:
         """Enter, do the body, leave; refusals of the body are counted too."""
         fault = self.enter(call, now)
-        try:
+        with self.counting(call):
             yield fault
+        self.leave(call, fault)
+
+    @contextmanager
+    def counting(self, call: Call) -> Iterator[None]:
+        """Count the refusals of the body as those of a call that has been let in before."""
+        try:
+            yield
         except Refused as refused:
             self.refusals[call, refused.status] += 1
             raise
-        self.leave(call, fault)
 
     def _pace(self, now: float) -> None:
         limit = self.settings.rate_limit

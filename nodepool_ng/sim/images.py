@@ -105,10 +105,11 @@ class Images:
     def begin_upload(self, caller: Caller, image_id: str, *, now: float) -> Fault | None:
         """Say that bytes are coming; give what is returned to `end_upload`."""
         fault = self._gate.enter(Call.IMAGE_UPLOAD, now)
-        image = self._own(caller, image_id)
-        if image.saving or image.content is not None:
-            raise Refused(409, f"Image status transition from {image.status(now)} to saving is not allowed.")
-        self._put(replace(image, saving=True, updated=now))
+        with self._gate.counting(Call.IMAGE_UPLOAD):
+            image = self._own(caller, image_id)
+            if image.saving or image.content is not None:
+                raise Refused(409, f"Image status transition from {image.status(now)} to saving is not allowed.")
+            self._put(replace(image, saving=True, updated=now))
         return fault
 
     def end_upload(self, image_id: str, content: Content, fault: Fault | None, *, now: float) -> None:

@@ -17,7 +17,9 @@ from nodepool_ng.sim.http.ssh import ports
 
 @click.command()
 @click.option("--config", "config", type=click.Path(path_type=Path), help="YAML file that describes the clouds.")
-@click.option("--port", default=0, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port to listen on; 0 takes a free one."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port-file", type=click.Path(path_type=Path), help="File to write the chosen port to.")
 @click.option("--clouds-yaml", "clouds_file", type=click.Path(path_type=Path), help="clouds.yaml to write.")

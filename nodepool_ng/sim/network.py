@@ -38,6 +38,11 @@ class Network:
     shared: bool
     subnets: tuple[Subnet, ...]
 
+    @property
+    def open(self) -> bool:
+        """Whether servers can be plugged into it: an external network that is not shared is for floating IPs only."""
+        return self.shared or not self.external
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedIp:

@@ -123,7 +123,11 @@ class Server:
 
     def updated(self, now: float) -> float:
         """Return when the server last changed, in seconds."""
-        return max(at for at in (self.created, self.settles, self.changed, self.delete_asked, self.gone) if at <= now)
+        latest = self.created
+        for at in (self.settles, self.changed, self.delete_asked, self.gone):
+            if latest < at <= now:
+                latest = at
+        return latest
 
     def active_at(self) -> float | None:
         """Return when the server became or becomes ACTIVE; None when it never does."""

@@ -18,7 +18,7 @@ from nodepool_ng.sim.ids import new_id
 from nodepool_ng.sim.images import Images
 from nodepool_ng.sim.refused import Refused
 from nodepool_ng.sim.server import NEVER, Address, Caller, Server, ServerAsk, ServerFault, Status
-from nodepool_ng.sim.settings import Fault, Flavor
+from nodepool_ng.sim.settings import Capacity, Fault, Flavor
 from nodepool_ng.sim.volumes import Volumes
 
 NO_ROOM = "No valid host was found. There are not enough hosts available."
@@ -184,7 +184,7 @@ class Servers:
                     raise Refused(400, f"Network {network_id} could not be found.")
             return ask.networks or ()
         own = tuple(network.id for network in self._fabric.networks.values() if not network.external)
-        choice = own or tuple(self._fabric.networks)
+        choice = own or tuple(network.id for network in self._fabric.networks.values() if network.open)
         if len(choice) > 1:
             raise Refused(409, "Multiple possible networks found, use a Network ID to be more specific.")
         return choice
@@ -250,6 +250,8 @@ class Servers:
 
     def _fits(self, flavor: Flavor) -> bool:
         capacity = self._gate.settings.capacity
+        if capacity == Capacity():
+            return True
         used: Counter[str] = sum(self._used.values(), Counter())
         wanted = _size(flavor)
         return not any(0 <= getattr(capacity, name) < used[name] + wanted[name] for name in RESOURCES)

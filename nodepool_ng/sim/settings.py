@@ -99,7 +99,7 @@ class NetworkSettings(Settings):
     """A network with one subnet for each cidr.
 
     A server that names no network joins the one that is not external or, where all are, the only one there is.
-    Two of them, one external, make a cloud whose servers need floating IPs.
+    Two of them, one `{external: true, shared: false}`, make a cloud whose servers need floating IPs.
     """
 
     name: Name

@@ -65,13 +65,24 @@ def app(site: Site) -> Starlette:
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 takes a free one."""
-    return socket.create_server((host, port), backlog=BACKLOG)
+    # asyncio switches Nagle's algorithm off only where a socket says that it is TCP (socket.create_server's does not),
+    # and every answer with a body would wait 40 ms for the client's delayed acknowledgement.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def url_of(listener: socket.socket) -> str:
     """Return the base URL of what will be served on a socket."""
     host, port = listener.getsockname()[:2]
-    return f"http://{host}:{port}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def at_socket(settings: SimSettings, listener: socket.socket) -> Site:

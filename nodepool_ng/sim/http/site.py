@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from nodepool_ng.sim.config import CloudSettings, SimSettings
 from nodepool_ng.sim.ids import new_id, project_id, user_id
@@ -107,6 +108,11 @@ def build(settings: SimSettings, base_url: str, clock: Callable[[], float]) -> S
 
 def iso(at: float) -> str:
     """Return a time as Nova, Glance and Keystone write it, in whole seconds."""
+    return _iso(int(at))
+
+
+@lru_cache(maxsize=4096)
+def _iso(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
