@@ -6,7 +6,7 @@ All paths are relative to the chroot.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 from urllib.parse import quote, unquote
 
 from nodepool_ng.model.ids import BuildId, ImageName, NodeId, PoolName, ProviderName, RequestId, UploadId
@@ -249,6 +249,7 @@ Place: TypeAlias = (
 )
 
 _BRANCH = BranchAt()
+_RECORDS = (NodeAt, RequestAt, BuildAt, UploadAt, ComponentAt, InstallationAt)
 _INSTALLATION = InstallationAt()
 
 
@@ -276,6 +277,16 @@ def parse(path: str) -> Place | None:
         ):
             return _BRANCH
     return None
+
+
+def record_at(path: str) -> RecordAt | None:
+    """Return whose record is at `path`; None where there is none to be."""
+    at = parse(path)
+    return at if is_record(at) else None
+
+
+def is_record(at: Place | None) -> TypeGuard[RecordAt]:
+    return isinstance(at, _RECORDS)
 
 
 def _in_image(name: ImageName, rest: list[str]) -> Place | None:
