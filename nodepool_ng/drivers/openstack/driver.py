@@ -1,0 +1,305 @@
+"""The OpenStack driver: the verbs of `drivers.Driver`.
+
+What changes slowly in a cloud (flavors, networks, images found by name) is remembered from one `capacity()` to the
+next, and forgotten when the cloud finds an order wrong, since then it may be our memory that is.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
+
+from nodepool_ng.drivers import (
+    Capacity,
+    DriverError,
+    Image,
+    ImageOrder,
+    Listing,
+    Misconfigured,
+    Refused,
+    ServerOrder,
+    Unavailable,
+)
+from nodepool_ng.drivers.openstack import floating, images
+from nodepool_ng.drivers.openstack.bodies import server_body
+from nodepool_ng.drivers.openstack.calls import COMPUTE, IMAGE, NETWORK, VOLUME, Door, listed, pages
+from nodepool_ng.drivers.openstack.labels import Flavor, choose_flavor, dearest, facts_of, flavors_of, no_flavor
+from nodepool_ng.drivers.openstack.networks import NetworkFacts, facts_without_neutron, network_facts
+from nodepool_ng.drivers.openstack.parse import Facts, has_floating_ip, is_stub, server_of
+from nodepool_ng.drivers.openstack.refusal import BadRequest
+from nodepool_ng.drivers.openstack.wire import RawImage, RawServer, RawVolume, RawZone
+from nodepool_ng.model.ids import Json, LabelName, ProviderName, ServerId, Timestamp
+from nodepool_ng.model.quota import CORES, INSTANCES, RAM, VOLUME_GB, VOLUMES, Resources
+from nodepool_ng.model.server import LabelFacts, Server, ServerStatus
+from nodepool_ng.model.settings import CloudImage, PoolLabel, Provider
+
+log = logging.getLogger("nodepool.driver.openstack")
+
+CHANGES_OVERLAP = 5.0  # seconds; Nova's instants have whole seconds and come from clocks of several hosts
+KNOWS_AUTO_NETWORK = (2, 37)
+EMBEDS_FLAVOR = (2, 47)
+
+NOVA_LIMITS = MappingProxyType({INSTANCES: "maxTotalInstances", CORES: "maxTotalCores", RAM: "maxTotalRAMSize"})
+CINDER_LIMITS = MappingProxyType({VOLUMES: "maxTotalVolumes", VOLUME_GB: "maxTotalVolumeGigabytes"})
+NO_VOLUMES: Mapping[str, float] = MappingProxyType({VOLUMES: 0, VOLUME_GB: 0})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What we remember of a cloud."""
+
+    facts: Facts
+    flavors: tuple[Flavor, ...]
+    images: Mapping[str, str | None] = field(default_factory=dict)
+    """The ids of the cloud images that were looked up, by the name of their configuration; None: there is none."""
+
+
+class OpenStack:
+    """One provider of the driver `openstack`."""
+
+    def __init__(self, provider: Provider, door: Door) -> None:
+        self._provider = provider
+        self._door = door
+        self._known: Known | None = None
+        self._learning = threading.Lock()
+        self._seen: Mapping[ServerId, Server] = {}
+        self._floating: set[ServerId] = set()
+        self._skew = 0.0  # seconds that the cloud's clock is ahead of ours
+
+    @property
+    def provider(self) -> ProviderName:
+        return self._provider.name
+
+    def connect(self) -> None:
+        self._door.connect()
+
+    def close(self) -> None:
+        self._door.close()
+
+    def list_servers(self, since: Timestamp | None, now: Timestamp) -> Listing:
+        """List servers as `Driver` says.
+
+        A server whose Nova cell is down is listed as it was last seen, with the status `other`.
+        """
+        facts = self._remembered().facts
+        query = {} if since is None else {"changes-since": _stamp(since + self._skew - CHANGES_OVERLAP)}
+        try:
+            found, date = self._servers(query)
+        except BadRequest:
+            # The server that a page ended with may have gone before the next page was asked for.
+            found, date = self._servers(query)
+        self._skew = _skew(date, now)
+        servers = tuple(self._stub(raw) if is_stub(raw) else server_of(raw, facts) for raw in found)
+        seen = {server.id: server for server in servers}
+        floating_ones = {ServerId(raw["id"]) for raw in found if has_floating_ip(raw)}
+        if since is None:
+            self._seen, self._floating = seen, floating_ones | (self._floating & seen.keys())
+        else:
+            self._seen, self._floating = {**self._seen, **seen}, self._floating | floating_ones
+        return Listing(servers=servers, asked=now, full=since is None)
+
+    def capacity(self, now: Timestamp) -> Capacity:
+        """Read limits, zones and what labels need. Refreshes what is remembered of the cloud."""
+        known = self._learn()
+        return Capacity(
+            limits=Resources({**self._nova_limits(), **self._volume_limits()}),
+            zones=self._zones(),
+            labels=self._labels(known),
+            asked=now,
+        )
+
+    def create_server(self, order: ServerOrder) -> ServerId:
+        """Ask for a server as `Driver` says. After Unavailable it may exist or not: the lists will tell, by its
+        attempt id."""
+        known = self._remembered()
+        version = self._door.microversion()
+        try:
+            body = server_body(
+                order,
+                flavor=self._flavor(order.label, known).id,
+                image=order.image if order.image is not None else self._cloud_image(order.label, known),
+                networks=self._networks(order.label, known.facts.networks),
+                auto=version is not None and version >= KNOWS_AUTO_NETWORK,
+            )
+            server = self._door.call(COMPUTE, "POST", "/servers", json=body).member("server")
+        except (BadRequest, Misconfigured):
+            self._known = None
+            raise
+        except Unavailable as error:
+            raise Unavailable(f"{error} (it is not known whether the server {order.name} is being made)") from None
+        return ServerId(server["id"])
+
+    def delete_server(self, server: ServerId) -> None:
+        if server in self._floating:
+            floating.release(self._door, server)
+            self._floating.discard(server)
+        self._door.call(COMPUTE, "DELETE", f"/servers/{server}", fine=(404,))
+
+    def attach_address(self, server: ServerId) -> str:
+        """Give a server that nobody outside can reach a floating IP and return it. Asked again, it answers the same.
+
+        Raises Misconfigured where the cloud has no floating IPs, Refused while the server has no port yet.
+        """
+        self._floating.add(server)
+        return floating.attach(self._door, server, self._remembered().facts.networks)
+
+    def console(self, server: ServerId) -> str:
+        body: Json = {"os-getConsoleOutput": {}}
+        output = self._door.call(COMPUTE, "POST", f"/servers/{server}/action", json=body).member("output")
+        return str(output or "")
+
+    def upload_image(self, order: ImageOrder, progress: Callable[[int], None]) -> str:
+        """Upload as `Driver` says, within the provider's image-upload-timeout."""
+        return images.upload(self._door, order, self._provider.image_upload_timeout, progress)
+
+    def delete_image(self, image: str) -> None:
+        self._door.call(IMAGE, "DELETE", f"/images/{image}", fine=(404,))
+
+    def list_images(self) -> tuple[Image, ...]:
+        """List the images that belong to our project, whatever their visibility."""
+        project = self._door.traits().project
+        query = {"owner": project} if project else None
+        return tuple(images.image_of(raw) for raw in listed(self._door, IMAGE, "/images", "images", query))
+
+    def _servers(self, query: Mapping[str, str]) -> tuple[list[RawServer], str | None]:
+        found: list[RawServer] = []
+        date = None
+        for answer, page in pages(self._door, COMPUTE, "/servers/detail", "servers", query):
+            found.extend(page)
+            date = date or answer.date
+        return found, date
+
+    def _stub(self, raw: RawServer) -> Server:
+        server = ServerId(raw["id"])
+        before = self._seen.get(server) or Server(id=server, name="", status=ServerStatus.OTHER)
+        return replace(before, status=ServerStatus.OTHER)
+
+    def _remembered(self) -> Known:
+        return self._known or self._learn(again=False)
+
+    def _learn(self, *, again: bool = True) -> Known:
+        """Ask the cloud for everything that is remembered, in one thread; others take what that one found."""
+        with self._learning:
+            if self._known is not None and not again:
+                return self._known
+            raw_flavors = listed(self._door, COMPUTE, "/flavors/detail", "flavors")
+            flavors = flavors_of(raw_flavors)
+            facts = Facts(
+                networks=self._network_facts(),
+                flavors=MappingProxyType({flavor.id: flavor for flavor in flavors}),
+                volume_gb=self._volume_sizes(),
+            )
+            self._known = Known(facts=facts, flavors=flavors, images=self._cloud_images())
+            return self._known
+
+    def _network_facts(self) -> NetworkFacts:
+        access = self._door.traits().access
+        if not self._door.has(NETWORK):
+            return facts_without_neutron(access)
+        try:
+            raw = listed(self._door, NETWORK, "/networks", "networks")
+        except Refused as error:
+            # There have been public clouds whose catalogue has a Neutron that is not for customers.
+            log.warning("Going by clouds.yaml alone: %s", error)
+            return facts_without_neutron(access)
+        return network_facts(raw, access)
+
+    def _volume_sizes(self) -> Mapping[str, int]:
+        if not self._boots_from_volumes() or not self._door.has(VOLUME):
+            return MappingProxyType({})
+        found: list[RawVolume] = listed(self._door, VOLUME, "/volumes/detail", "volumes")
+        return MappingProxyType({volume["id"]: volume.get("size", 0) for volume in found})
+
+    def _boots_from_volumes(self) -> bool:
+        return any(label.boot_from_volume for pool in self._provider.pools.values() for label in pool.labels.values())
+
+    def _cloud_images(self) -> Mapping[str, str | None]:
+        used = {label.cloud_image for pool in self._provider.pools.values() for label in pool.labels.values()}
+        wanted = [image for name, image in self._provider.cloud_images.items() if name in used]
+        return MappingProxyType({image.name: image.image_id or self._find_image(image) for image in wanted})
+
+    def _find_image(self, image: CloudImage) -> str | None:
+        """Return the id of the newest active image of a name, or of the image that has the "name" as its id."""
+        name = image.image_name or image.name
+        found: list[RawImage] = listed(self._door, IMAGE, "/images", "images", {"name": name, "status": "active"})
+        newest = max(found, key=lambda raw: raw.get("created_at", ""), default=None)
+        if newest is not None:
+            return newest["id"]
+        answer = self._door.call(IMAGE, "GET", f"/images/{name}", fine=(400, 404))
+        by_id: RawImage = answer.json() if answer.status < 400 else {}
+        return by_id["id"] if by_id.get("status") == "active" else None
+
+    def _flavor(self, label: PoolLabel, known: Known) -> Flavor:
+        flavor = choose_flavor(known.flavors, label)
+        if flavor is None:
+            raise Misconfigured(f"label {label.name}: {no_flavor(label)}")
+        return flavor
+
+    def _cloud_image(self, label: PoolLabel, known: Known) -> str:
+        found = known.images.get(label.cloud_image or "")
+        if found is None:
+            raise Misconfigured(f"label {label.name}: the cloud has no active image {label.cloud_image!r}")
+        return found
+
+    def _networks(self, label: PoolLabel, networks: NetworkFacts) -> list[str] | None:
+        """Return the ids of the networks that a label names, or of the default one; None leaves it to Nova."""
+        names = label.networks or ((networks.default_interface,) if networks.default_interface else ())
+        missing = [name for name in names if name not in networks.ids]
+        if missing and networks.ids:
+            raise Misconfigured(f"label {label.name}: the cloud has no network {missing[0]!r}")
+        return [networks.ids.get(name, name) for name in names] or None
+
+    def _nova_limits(self) -> dict[str, float]:
+        answer = self._door.call(COMPUTE, "GET", "/limits")
+        return _limited(answer.member("limits"), NOVA_LIMITS)
+
+    def _volume_limits(self) -> Mapping[str, float]:
+        if not self._door.has(VOLUME):
+            return NO_VOLUMES
+        try:
+            return _limited(self._door.call(VOLUME, "GET", "/limits").member("limits"), CINDER_LIMITS)
+        except DriverError as error:
+            if self._boots_from_volumes():
+                raise
+            log.info("No label needs volumes, so this does no harm: %s", error)
+            return NO_VOLUMES
+
+    def _zones(self) -> tuple[str, ...]:
+        """Return the zones that are available; none when the cloud does not say, which leaves the choice to Nova."""
+        try:
+            found: list[RawZone] = listed(self._door, COMPUTE, "/os-availability-zone", "availabilityZoneInfo")
+        except DriverError as error:
+            log.warning("The choice of zones is left to Nova: %s", error)
+            return ()
+        return tuple(zone["zoneName"] for zone in found if (zone.get("zoneState") or {}).get("available"))
+
+    def _labels(self, known: Known) -> Mapping[LabelName, LabelFacts]:
+        facts: dict[LabelName, LabelFacts] = {}
+        for pool in self._provider.pools.values():
+            for label in pool.labels.values():
+                found = facts_of(label, known.flavors, known.images)
+                facts[label.name] = dearest(facts[label.name], found) if label.name in facts else found
+        return MappingProxyType(facts)
+
+
+def _limited(limits: Mapping[str, Mapping[str, float]], names: Mapping[str, str]) -> dict[str, float]:
+    """Return the absolute limits under our names. A negative one, or one that is not named, does not limit."""
+    absolute = limits.get("absolute") or {}
+    return {ours: absolute[theirs] for ours, theirs in names.items() if absolute.get(theirs, -1) >= 0}
+
+
+def _stamp(instant: Timestamp) -> str:
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _skew(date: str | None, now: Timestamp) -> float:
+    """Return how far the cloud's clock is ahead of ours, from the Date of an answer; 0 where it does not say."""
+    if date is None:
+        return 0.0
+    try:
+        return parsedate_to_datetime(date).timestamp() - now
+    except ValueError:
+        return 0.0

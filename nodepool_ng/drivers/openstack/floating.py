@@ -1,0 +1,68 @@
+"""Floating IPs, for servers on networks that nobody outside can reach.
+
+A floating IP of ours says so in its description, together with the server it was made for. Nothing else is ever
+deleted, and nothing that others made is ever used.
+"""
+
+from nodepool_ng.drivers import Misconfigured, Refused
+from nodepool_ng.drivers.openstack.calls import NETWORK, Door, listed
+from nodepool_ng.drivers.openstack.networks import NetworkFacts
+from nodepool_ng.drivers.openstack.wire import RawFloatingIp, RawPort
+from nodepool_ng.model.ids import Json, ServerId
+
+
+def description_of(server: ServerId) -> str:
+    """Return what a floating IP of ours has as its description."""
+    return f"nodepool_ng server {server}"
+
+
+def possible(networks: NetworkFacts) -> bool:
+    """Tell whether servers of this cloud can be given floating IPs that we would use."""
+    return networks.access.floating and not networks.access.private and networks.nat_source is not None
+
+
+def choose_port(ports: list[RawPort], networks: NetworkFacts) -> RawPort | None:
+    """Return the port that gets the floating IP: the newest with an IPv4 address, on the NAT destination if one is
+    configured."""
+    fitting = [
+        port
+        for port in ports
+        if networks.nat_destination in (None, port.get("network_id"))
+        and any("." in fixed.get("ip_address", "") for fixed in port.get("fixed_ips") or ())
+    ]
+    return max(fitting, key=lambda port: port.get("created_at", ""), default=None)
+
+
+def attach(door: Door, server: ServerId, networks: NetworkFacts) -> str:
+    """Give a server a floating IP and return the address; asked again, it returns the same one.
+
+    Raises Refused when the server has no port for it (yet), NoCapacity when the quota is used up.
+    """
+    if not possible(networks):
+        raise Misconfigured("the cloud has no external network for floating IPs, or clouds.yaml forbids them")
+    ours = _of(door, server)
+    if ours:
+        return ours[0]["floating_ip_address"]
+    port = choose_port(listed(door, NETWORK, "/ports", "ports", {"device_id": server}), networks)
+    if port is None:
+        raise Refused(f"the server {server} has no port with an IPv4 address that could get a floating IP")
+    body: dict[str, Json] = {
+        "floating_network_id": networks.nat_source,
+        "port_id": port["id"],
+        "description": description_of(server),
+    }
+    made: RawFloatingIp = door.call(NETWORK, "POST", "/floatingips", json={"floatingip": body}).member("floatingip")
+    return made["floating_ip_address"]
+
+
+def release(door: Door, server: ServerId) -> None:
+    """Delete the floating IPs that were made for a server."""
+    for ours in _of(door, server):
+        door.call(NETWORK, "DELETE", f"/floatingips/{ours['id']}", fine=(404,))
+
+
+def _of(door: Door, server: ServerId) -> list[RawFloatingIp]:
+    description = description_of(server)
+    found: list[RawFloatingIp] = listed(door, NETWORK, "/floatingips", "floatingips", {"description": description})
+    # A Neutron that does not know this filter answers with everything.
+    return [one for one in found if one.get("description") == description]
