@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator
 
 import openstack
 import pytest
-import yaml
 from openstack.connection import Connection
 
 from nodepool_ng.sim.clouds_yaml import clouds_yaml
 from nodepool_ng.sim.config import parse
 from nodepool_ng.sim.http.serve import Running, running
+from nodepool_ng.sim.http.site import build
+from nodepool_ng.sim.http.ssh import prepared
 
 # Nothing takes time, since the SDK looks only every five seconds whether a server has booted.
 CLOUDS = """\
@@ -29,10 +32,20 @@ clouds:
 """
 
 
-@pytest.fixture
-def sim() -> Iterator[Running]:
-    with running(parse(CLOUDS)) as run:
+SETTINGS = prepared(parse(CLOUDS), random.Random())
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Running]:
+    with running(SETTINGS) as run:
         yield run
+
+
+@pytest.fixture
+def sim(served: Running) -> Running:
+    """Return clouds in which nothing has happened yet; only the port is older than the test."""
+    served.site.clouds = build(SETTINGS, served.url, time.time).clouds
+    return served
 
 
 Connect = Callable[[str], Connection]
@@ -42,8 +55,7 @@ Connect = Callable[[str], Connection]
 def connect(sim: Running, tmp_path) -> Iterator[Connect]:
     """Return a function that connects to an entry of the clouds.yaml the simulation writes."""
     path = tmp_path / "clouds.yaml"
-    path.write_text(clouds_yaml(parse(CLOUDS), sim.url))
-    assert yaml.safe_load(path.read_text())
+    path.write_text(clouds_yaml(SETTINGS, sim.url))
     config = openstack.config.OpenStackConfig(config_files=[str(path)], secure_files=[], vendor_files=[])
     connections = []
 

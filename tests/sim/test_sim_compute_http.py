@@ -184,7 +184,9 @@ def test_zones_and_key_pairs(north):
     assert response.status_code == 400
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"server": {}}', b'{"server": {"name": "n", "flavorRef": "none"}}'])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'{"server": []}', b'{"server": {}}', b'{"server": {"name": "n", "flavorRef": "none"}}']
+)
 def test_a_body_that_makes_no_sense_is_a_400(north, body):
     response = north.compute.post("/servers", data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400

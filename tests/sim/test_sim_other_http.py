@@ -67,7 +67,7 @@ def test_an_image_is_uploaded_from_a_file_and_checked(north, tmp_path):
 def test_a_refused_upload_leaves_no_image(north, sim, tmp_path):
     sim.client.region("acme", "north").fault(call="image.upload", fate="refused", status=500)
     with pytest.raises(exceptions.SDKException):
-        north.image.create_image("deb", data=b"x" * 100, disk_format="raw", wait=True)
+        north.image.create_image("deb", data=b"x" * 8 * MIB, disk_format="raw", wait=True)
     assert [each.name for each in north.list_images()] == ["base"]
 
 
@@ -112,6 +112,12 @@ def test_networks_ports_and_groups(south):
     assert south.get_network_quotas("ci").floating_ips == -1
     assert south.network.get_quota(south.current_project_id, details=True).ports["used"] == 1
     assert south.delete_security_group("web")
+
+
+def test_lists_in_pages_come_to_an_end(south):
+    assert len(list(south.network.networks(limit=1))) == 2
+    assert len(list(south.compute.flavors(limit=2))) == 3
+    assert len(list(south.image.images(limit=1))) == 1
 
 
 def test_the_servers_of_two_projects_are_apart(connect, sim):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.routing import Route
 
 from nodepool_ng.sim.calls import Call
-from nodepool_ng.sim.http.door import Reply, Row, Visit, answer, routes
+from nodepool_ng.sim.http.door import Reply, Row, Visit, answer, paged, routes
 from nodepool_ng.sim.http.nova import complaint
 from nodepool_ng.sim.http.site import Site, iso
 from nodepool_ng.sim.volumes import Volume
@@ -23,7 +25,7 @@ def cinder(site: Site) -> list[Route]:
     return routes(site, "volume/v3", rows, complaint, {})
 
 
-def _volume_json(volume: Volume) -> dict[str, object]:
+def _volume_json(volume: Volume) -> dict[str, Any]:
     return {
         "id": volume.id,
         "name": "",
@@ -58,10 +60,8 @@ def _limits(visit: Visit) -> Reply:
 
 def _list(visit: Visit) -> Reply:
     volumes = visit.region.volumes.list(visit.caller, now=visit.now)
-    marker = visit.asked("marker")
-    ids = [volume.id for volume in volumes]
-    shown = volumes[ids.index(marker) + 1 :] if marker in ids else volumes
-    return answer({"volumes": [_volume_json(volume) for volume in shown]}, items=len(shown))
+    shown = paged(visit, [_volume_json(volume) for volume in volumes])
+    return answer({"volumes": shown}, items=len(shown))
 
 
 def _get(visit: Visit) -> Reply:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,20 @@ def whole(text: str | None, default: int) -> int:
     if not text.isdecimal():
         raise Refused(400, f"{text} is not a number.")
     return int(text)
+
+
+def paged(visit: Visit, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows after the marker, as many as the caller's limit; Refused 400 for a marker that is not there.
+
+    Nobody is forced to turn pages, but who asks for them must come to an end.
+    """
+    marker, first = visit.asked("marker"), 0
+    if marker is not None:
+        ids = [row["id"] for row in rows]
+        if marker not in ids:
+            raise Refused(400, f"Invalid marker {marker}.")
+        first = ids.index(marker) + 1
+    return list(rows[first : first + whole(visit.asked("limit"), len(rows))])
 
 
 def rendered(refused: Refused, complaint: Complaint) -> Response:

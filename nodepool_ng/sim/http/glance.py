@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -135,6 +136,10 @@ def _upload(site: Site) -> Endpoint:
                 await asyncio.sleep(latency)
             region.images.end_upload(image_id, content, fault, now=site.clock())
         except Refused as refused:
+            # Who is in the middle of sending hears an answer only after the last byte.
+            with contextlib.suppress(ClientDisconnect, RuntimeError):
+                async for _ in request.stream():
+                    pass
             return rendered(refused, complaint)
         return Response(status_code=204)
 

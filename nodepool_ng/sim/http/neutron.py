@@ -9,7 +9,7 @@ from typing import Any
 from starlette.routing import Route
 
 from nodepool_ng.sim.calls import Call
-from nodepool_ng.sim.http.door import Reply, Row, Visit, answer, member, routes
+from nodepool_ng.sim.http.door import Reply, Row, Visit, answer, member, paged, routes
 from nodepool_ng.sim.http.site import Site, iso
 from nodepool_ng.sim.network import FloatingIp, Network, Port, SecurityGroup, Subnet
 from nodepool_ng.sim.refused import Refused
@@ -60,7 +60,7 @@ def matching(rows: Iterable[Shown], query: Mapping[str, tuple[str, ...]]) -> lis
 
 
 def _list(visit: Visit, plural: str, rows: Iterable[Shown]) -> Reply:
-    shown = matching(rows, visit.query)
+    shown = paged(visit, matching(rows, visit.query))
     return answer({plural: shown}, items=len(shown))
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from starlette.routing import Route
 
 from nodepool_ng.sim.calls import Call
-from nodepool_ng.sim.http.door import Reply, Row, Visit, answer, member, routes, whole
+from nodepool_ng.sim.http.door import Reply, Row, Visit, answer, member, paged, routes, whole
 from nodepool_ng.sim.http.nova_json import EMBEDDED_FLAVOR, EXTRA_SPECS, Written, flavor_json
 from nodepool_ng.sim.http.site import Site, seconds
 from nodepool_ng.sim.refused import Refused
@@ -179,6 +179,8 @@ def _create(visit: Visit) -> Reply:
 
 def ask_of(wanted: Any) -> ServerAsk:
     """Return what a create body asks for; Refused 400 when it is not one."""
+    if not isinstance(wanted, Mapping):
+        raise Refused(400, "A server is described by a JSON object.")
     disks: list[dict[str, Any]] = wanted.get("block_device_mapping_v2") or []
     boot_volume = next((disk for disk in disks if disk.get("destination_type") == "volume"), {})
     networks = wanted.get("networks")
@@ -252,13 +254,8 @@ def _act(visit: Visit) -> Reply:
 def _flavors(visit: Visit) -> Reply:
     flavors = visit.region.list_flavors(visit.caller, now=visit.now)
     specs = microversion(visit) >= EXTRA_SPECS
-    marker = visit.asked("marker")
-    ids = [flavor.id for flavor in flavors]
-    shown = flavors[ids.index(marker) + 1 :] if marker in ids else flavors
-    return _versioned(
-        visit,
-        answer({"flavors": [flavor_json(flavor, here=visit.here, extra_specs=specs) for flavor in shown]}),
-    )
+    shown = paged(visit, [flavor_json(flavor, here=visit.here, extra_specs=specs) for flavor in flavors])
+    return _versioned(visit, answer({"flavors": shown}, items=len(shown)))
 
 
 def _flavor(visit: Visit) -> Reply:

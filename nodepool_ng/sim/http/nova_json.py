@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha224
+from typing import Any
 
 from nodepool_ng.sim.http.site import iso
 from nodepool_ng.sim.server import Address, Server, Status
@@ -101,9 +102,9 @@ def server_json(server: Server, *, now: float, embedded: bool, here: str) -> dic
     return shown
 
 
-def flavor_json(flavor: Flavor, *, here: str, extra_specs: bool) -> dict[str, object]:
+def flavor_json(flavor: Flavor, *, here: str, extra_specs: bool) -> dict[str, Any]:
     """Return a flavor as `GET /flavors/detail` shows it."""
-    shown: dict[str, object] = {
+    shown: dict[str, Any] = {
         "id": flavor.id,
         "name": flavor.name,
         "vcpus": flavor.vcpus,
