@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
@@ -248,11 +249,22 @@ async def _connect_only(address: str, port: int) -> str:
 
 
 async def _connected(address: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    loop = asyncio.get_running_loop()
+    family, where = await _resolved(address, port)
+    sock = socket.socket(family)
     try:
         sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, (address, port))
+        await loop.sock_connect(sock, where)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _resolved(address: str, port: int) -> tuple[int, tuple[object, ...]]:
+    try:
+        version = ip_address(address).version
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        return found[0][0], found[0][4]
+    return socket.AF_INET if version == 4 else socket.AF_INET6, (address, port)

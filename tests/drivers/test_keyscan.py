@@ -157,9 +157,16 @@ def test_one_that_hangs_up_is_asked_again(scan):
     with socket.create_server((HOST, 0)) as rude:
         thread = threading.Thread(target=hang_up)
         thread.start()
-        outcome = scan(rude.getsockname()[1], seconds=2.0)
+        outcome = scan(rude.getsockname()[1], seconds=0.8)
         thread.join()
     assert outcome.failure is Failure.TIMEOUT
+
+
+def test_a_host_may_have_a_name(servers, scanner):
+    done: queue.Queue[Outcome] = queue.Queue()
+    key = key_of("ssh-ed25519")
+    scanner.scan("localhost", servers.listen(key), time.monotonic() + 5, done.put)
+    assert done.get(timeout=5) == Scanned((text_of(key),))
 
 
 def test_a_deadline_in_the_past_is_no_attempt(servers, scan):

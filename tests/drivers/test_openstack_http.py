@@ -206,7 +206,7 @@ def test_a_cloud_that_does_not_answer_is_left_in_time(sim, region, monkeypatch, 
     driver = make(provider("north"), lambda *call: seen.append(call))
     driver.connect()
     driver.capacity(time.time())
-    region.fault(call="server.create", fate="slow", seconds=3, times=1)
+    region.fault(call="server.create", fate="slow", seconds=1, times=1)
     began = time.monotonic()
     with pytest.raises(Unavailable, match="timed out"):
         driver.create_server(ORDER)
@@ -331,6 +331,20 @@ def test_an_upload_that_is_refused_leaves_nothing(north, region, file):
     with pytest.raises(Unavailable):
         north.upload_image(order_of(file), lambda sent: None)
     assert [one for one in north.list_images() if one.name == "debian-1"] == []
+
+
+def test_an_upload_is_broken_off_in_time_or_when_the_file_changes(sim, region, file):
+    driver = make(provider("north", image_upload_timeout=0.02))
+    driver.connect()
+    with pytest.raises(Unavailable, match="image-upload-timeout"):
+        driver.upload_image(order_of(file), lambda sent: time.sleep(0.03))
+    driver.close()
+    patient = make(provider("north"))
+    patient.connect()
+    with pytest.raises(Unavailable, match="shrank"):
+        patient.upload_image(order_of(file), lambda sent: os.truncate(file, 2 << 20))
+    assert [one for one in patient.list_images() if one.name == "debian-1"] == []
+    patient.close()
 
 
 def test_two_uploads_at_once_do_not_mix(north, file, tmp_path):

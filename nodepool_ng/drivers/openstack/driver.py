@@ -6,6 +6,7 @@ next, and forgotten when the cloud finds an order wrong, since then it may be ou
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -67,7 +68,7 @@ class OpenStack:
         self._learning = threading.Lock()
         self._seen: Mapping[ServerId, Server] = {}
         self._floating: set[ServerId] = set()
-        self._skew = 0.0  # seconds that the cloud's clock is ahead of ours
+        self._behind = 0.0  # seconds
 
     @property
     def provider(self) -> ProviderName:
@@ -85,13 +86,14 @@ class OpenStack:
         A server whose Nova cell is down is listed as it was last seen, with the status `other`.
         """
         facts = self._remembered().facts
-        query = {} if since is None else {"changes-since": _stamp(since + self._skew - CHANGES_OVERLAP)}
+        query = {} if since is None else {"changes-since": _stamp(since - self._behind - CHANGES_OVERLAP)}
+        started = time.monotonic()
         try:
             found, date = self._servers(query)
         except BadRequest:
             # The server that a page ended with may have gone before the next page was asked for.
             found, date = self._servers(query)
-        self._skew = _skew(date, now)
+        self._behind = behind(date, now + time.monotonic() - started)
         servers = tuple(self._stub(raw) if is_stub(raw) else server_of(raw, facts) for raw in found)
         seen = {server.id: server for server in servers}
         floating_ones = {ServerId(raw["id"]) for raw in found if has_floating_ip(raw)}
@@ -295,11 +297,14 @@ def _stamp(instant: Timestamp) -> str:
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _skew(date: str | None, now: Timestamp) -> float:
-    """Return how far the cloud's clock is ahead of ours, from the Date of an answer; 0 where it does not say."""
+def behind(date: str | None, now: Timestamp) -> float:
+    """Return how many seconds a cloud's clock is behind ours, at most, from the Date of an answer that came by `now`.
+
+    A clock that is ahead counts as right: asking for changes since too early costs little, too late loses some.
+    """
     if date is None:
         return 0.0
     try:
-        return parsedate_to_datetime(date).timestamp() - now
+        return max(0.0, now - parsedate_to_datetime(date).timestamp())
     except ValueError:
         return 0.0

@@ -71,10 +71,8 @@ def upload(door: Door, order: ImageOrder, timeout: float, progress: Callable[[in
         raise Refused(f"the image file cannot be read: {error}") from None
     if size == 0:
         raise Refused(f"the image file {order.path} is empty")
-    created: RawImage = door.call(
-        IMAGE, "POST", "/images", json=image_body(order, door.traits().vendor_properties)
-    ).json()
-    image = created["id"]
+    body = image_body(order, door.traits().vendor_properties)
+    image = str(door.call(IMAGE, "POST", "/images", json=body).member("id"))
     try:
         _send(door, image, FileBody(order.path, size, deadline, progress))
         _check(_active(door, image, deadline), order, size)

@@ -6,7 +6,7 @@ import pytest
 
 from nodepool_ng.drivers import ImageOrder, Marks, Misconfigured, NoCapacity, Refused, ServerOrder, Unavailable
 from nodepool_ng.drivers.openstack.calls import Traits
-from nodepool_ng.drivers.openstack.driver import OpenStack
+from nodepool_ng.drivers.openstack.driver import OpenStack, behind
 from nodepool_ng.drivers.openstack.networks import Access
 from nodepool_ng.drivers.openstack.pace import Tokens, take
 from nodepool_ng.drivers.openstack.refusal import BadRequest
@@ -181,6 +181,20 @@ def test_changes_are_asked_for_with_an_overlap(talk):
     assert talk.asked[-1][2] == {"changes-since": "1970-01-01T00:01:00Z"}
     assert not listing.full
     assert listing.servers[0].status is ServerStatus.DELETED
+
+
+@pytest.mark.parametrize(
+    ("date", "late"),
+    [
+        (None, 0.0),
+        ("nonsense", 0.0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 0.0),
+        ("Thu, 01 Jan 1970 00:00:30 GMT", 70.0),
+        ("Thu, 01 Jan 1970 00:02:00 GMT", 0.0),
+    ],
+)
+def test_a_clock_that_is_behind_is_allowed_for(date, late):
+    assert behind(date, now=100.0) == late
 
 
 def test_a_server_of_a_cell_that_is_down_is_what_it_was(talk):
