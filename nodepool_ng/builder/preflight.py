@@ -59,7 +59,7 @@ SENTENCES: Mapping[Trouble, str] = MappingProxyType(
         Trouble.NOTHING: "there is no {what} to build",
         Trouble.PATH: "diskimage-builder cannot use {what}: it does not quote blanks and the like",
         Trouble.SPACE: "{what} has {detail}",
-        Trouble.SUDO: "diskimage-builder needs sudo without a password: {detail}",
+        Trouble.SUDO: "diskimage-builder cannot work with sudo as it is: {detail}",
         Trouble.TOOL: "{what} is not installed; {detail} needs it",
     }
 )
@@ -194,7 +194,10 @@ def _sudo_problem(env: Mapping[str, str]) -> str | None:
         return None
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
-    return None if done.returncode == 0 else done.stderr.strip()
+    if done.returncode != 0:
+        return done.stderr.strip()
+    # it reads the names of devices from what sudo prints, warnings included
+    return f"it must be silent, but says {said!r}" if (said := done.stderr.strip()) else None
 
 
 def _free(path: Path) -> int | None:

@@ -50,7 +50,7 @@ def test_nothing_is_wrong():
         (
             ORDER,
             replace(SIGHT, sudo="a password is required"),
-            "diskimage-builder needs sudo without a password: a password is required",
+            "diskimage-builder cannot work with sudo as it is: a password is required",
         ),
         (
             ORDER,
@@ -138,3 +138,17 @@ def test_a_command_that_is_none_is_told(dib_cmd, says):
     order = replace(ORDER, dib_cmd=dib_cmd)
     (first, *_) = sentences(order, look(order, {}))
     assert first == f"dib-cmd {dib_cmd} cannot be run: {says}"
+
+
+@pytest.mark.parametrize(
+    ("sudo", "problem"),
+    [
+        ("exit 0", None),
+        ("echo 'a password is required' >&2; exit 1", "a password is required"),
+        ("echo 'unable to resolve host vm' >&2", "it must be silent, but says 'unable to resolve host vm'"),
+    ],
+)
+def test_sudo_is_tried_and_has_to_be_silent(tmp_path, sudo, problem):
+    (tmp_path / "sudo").write_text(f"#!/bin/sh\n{sudo}\n")
+    (tmp_path / "sudo").chmod(0o755)
+    assert look(ORDER, {"PATH": f"{tmp_path}:/bin"}).sudo == problem
