@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import nodepool_ng
-from nodepool_ng.launcher.contender import prefix
 from nodepool_ng.launcher.outcome import Done, Lost, Outcome
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model.action import Subject
@@ -18,6 +17,7 @@ from nodepool_ng.model.component import LAUNCHER, POOL, Component
 from nodepool_ng.model.ids import Json, ProviderName
 from nodepool_ng.model.settings import Pool, Settings
 from nodepool_ng.plan.registry import SOFTWARE
+from nodepool_ng.shell.contender import prefix
 from nodepool_ng.shell.effect import Effect, commit
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.store import Create, Delete, Failure, Problem, Set

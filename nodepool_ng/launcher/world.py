@@ -11,7 +11,6 @@ from typing import TypeVar
 
 from nodepool_ng.drivers import DriverError, NoCapacity, Throttled, Unavailable
 from nodepool_ng.launcher.clouds import CloudFacts, grown
-from nodepool_ng.launcher.contender import holder, is_contender_of
 from nodepool_ng.launcher.outcome import (
     Adopted,
     Asked,
@@ -49,6 +48,7 @@ from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.server import Server
 from nodepool_ng.model.settings import Settings
 from nodepool_ng.model.snapshot import Attempt, AttemptState, Backoff, Scan, Side, Snapshot
+from nodepool_ng.shell.contender import holder, is_contender_of
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.changes import (
     Change,

@@ -45,11 +45,19 @@ class HostKeyScan:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalJob:
+    """Something to be done on this machine: a build, a look at a directory. Answered by what the workshop makes of
+    the job, which is a value that says what is to be done."""
+
+    job: object
+
+
+@dataclass(frozen=True, slots=True)
 class Fence:
     """Answered (by None) once the mirror has seen everything that was written before the fence was asked for."""
 
 
-Step: TypeAlias = StoreRound | CloudCall | HostKeyScan | Fence
+Step: TypeAlias = StoreRound | CloudCall | HostKeyScan | LocalJob | Fence
 Effect: TypeAlias = Generator[Step, Any, Result]
 
 
@@ -77,6 +85,12 @@ def call(provider: ProviderName, what: Call) -> Effect[Any]:
 def scan(address: str, port: int, ssh: bool, deadline: Timestamp) -> Effect[tuple[str, ...] | str]:
     """Return the host keys of a server, or why there are none."""
     answer: tuple[str, ...] | str = yield HostKeyScan(address, port, ssh, deadline)
+    return answer
+
+
+def work(job: object) -> Effect[Any]:
+    """Have a job done on this machine; return what came of it."""
+    answer = yield LocalJob(job)
     return answer
 
 

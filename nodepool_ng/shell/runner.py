@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from nodepool_ng.drivers.calls import Call
 from nodepool_ng.model.ids import ProviderName, Timestamp
-from nodepool_ng.shell.effect import CloudCall, Effect, Fence, HostKeyScan, Step, StoreRound
+from nodepool_ng.shell.effect import CloudCall, Effect, Fence, HostKeyScan, LocalJob, Step, StoreRound
 from nodepool_ng.zk.store import Answers, Verb
 
 Subject = TypeVar("Subject")
@@ -30,6 +30,12 @@ class Scanner(Protocol):
     def scan(
         self, address: str, port: int, ssh: bool, deadline: Timestamp, done: Callable[[tuple[str, ...] | str], None]
     ) -> None: ...
+
+
+class Workshop(Protocol):
+    """Does jobs on this machine. `done` gets what came of it, from any thread."""
+
+    def submit(self, job: object, done: Callable[[Any], None]) -> None: ...
 
 
 class Hooks(Protocol):
@@ -78,7 +84,8 @@ class Runner(Generic[Action, Subject, Outcome]):
         *,
         submit: Callable[[Sequence[Verb], Callable[[Answers], None]], None],
         clouds: Clouds,
-        scanner: Scanner,
+        scanner: Scanner | None = None,
+        workshop: Workshop | None = None,
         post: Callable[[Answered], None],
         fence: Callable[[Callable[[], None]], None],
         ended: Callable[[Action, Outcome], None],
@@ -87,6 +94,7 @@ class Runner(Generic[Action, Subject, Outcome]):
         self._submit = submit
         self._clouds = clouds
         self._scanner = scanner
+        self._workshop = workshop
         self._post = post
         self._fence = fence
         self._ended = ended
@@ -136,6 +144,10 @@ class Runner(Generic[Action, Subject, Outcome]):
             case CloudCall(provider, call):
                 self._clouds.submit(provider, call, done)
             case HostKeyScan(address, port, ssh, deadline):
+                assert self._scanner is not None
                 self._scanner.scan(address, port, ssh, deadline, done)
+            case LocalJob(job):
+                assert self._workshop is not None
+                self._workshop.submit(job, done)
             case Fence():
                 self._fence(lambda: done(None))

@@ -1,6 +1,5 @@
 """Writing what becomes of a node."""
 
-from nodepool_ng.launcher.effects.locking import Busy, Want, give_back, sweep, take_locks
 from nodepool_ng.launcher.outcome import Adopted, Done, Lost, Outcome
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
@@ -9,6 +8,7 @@ from nodepool_ng.model.lifecycle import NodeEvent, NodeState, RequestState
 from nodepool_ng.model.node import Node, moved
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.shell.effect import Effect, ask, commit
+from nodepool_ng.shell.locking import Busy, Want, give_back, sweep, take_locks
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.store import Check, Committed, Delete, Failure, Get, Got, Op, Problem, Set
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nodepool_ng.launcher.contender import prefix
-from nodepool_ng.launcher.effects.locking import Busy, Want, give_back, take_locks
 from nodepool_ng.launcher.effects.nodes import ended, wanted_lock
 from nodepool_ng.launcher.outcome import Done, Lost, Outcome
 from nodepool_ng.launcher.world import World
@@ -16,7 +14,9 @@ from nodepool_ng.model.node import moved as node_moved
 from nodepool_ng.model.reason import place, sentence
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.request import moved as request_moved
+from nodepool_ng.shell.contender import prefix
 from nodepool_ng.shell.effect import Effect, ask, commit
+from nodepool_ng.shell.locking import Busy, Want, give_back, take_locks
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.store import Check, Commit, Committed, Create, Delete, Failure, Get, Got, Op, Set, Verb
 

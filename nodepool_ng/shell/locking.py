@@ -7,7 +7,7 @@ a lock directory sees which contenders are ours, also when the answer to their c
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nodepool_ng.launcher import contender
+from nodepool_ng.shell import contender
 from nodepool_ng.shell.effect import Effect, ask, commit
 from nodepool_ng.zk.store import (
     Children,
