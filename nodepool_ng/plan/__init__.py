@@ -13,7 +13,7 @@ from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.ids import ProviderName, RequestId, Timestamp
 from nodepool_ng.model.reason import Reason
 from nodepool_ng.model.snapshot import Snapshot
-from nodepool_ng.plan.capacity import Ledger
+from nodepool_ng.plan.desk import laid_out
 from nodepool_ng.plan.leaks import plan_leaks
 from nodepool_ng.plan.looks import plan_looks
 from nodepool_ng.plan.nodes import plan_nodes
@@ -26,8 +26,8 @@ from nodepool_ng.plan.warm import plan_warm
 class Plan:
     """What to do now, and when to ask again if nothing happens before.
 
-    `verdicts` tells for every request that waits what each pool makes of it; `short` are the pools whose capacity
-    something waits for; `alarms` are sentences for an operator.
+    `verdicts` tells for every request that waits what each pool makes of it; `short` are the pools that cannot launch
+    what something waits for; `alarms` are sentences for an operator.
     """
 
     actions: tuple[Action, ...]
@@ -41,16 +41,16 @@ def plan(snapshot: Snapshot) -> Plan:
     """Return what follows from the snapshot. No two actions touch the same subject, and none touches one that is
     in flight."""
     agenda = Agenda(snapshot)
-    ledger = Ledger(snapshot)
     plan_nodes(snapshot, agenda)
     alarms = plan_leaks(snapshot, agenda)
-    requests = plan_requests(snapshot, agenda, ledger)
-    short = requests.short | plan_warm(snapshot, agenda, ledger)
+    desk = laid_out(snapshot, agenda)
+    plan_requests(desk)
+    plan_warm(desk)
     plan_looks(snapshot, agenda)
     return Plan(
         actions=tuple(agenda.actions),
         wake=agenda.wake,
-        verdicts=requests.verdicts,
-        short=frozenset(short),
+        verdicts=desk.verdicts,
+        short=frozenset(desk.short),
         alarms=alarms,
     )

@@ -1,11 +1,13 @@
 """What is free where, during one pass: limits, minus what is used, in flight, promised and reserved."""
 
 import math
+from collections.abc import Iterator
 
-from nodepool_ng.model.action import Claim, LaunchNodes, takes
+from nodepool_ng.model.action import Claim, HandOut, LaunchNodes, subjects, takes
 from nodepool_ng.model.census import PoolKey
-from nodepool_ng.model.ids import LabelName, ProviderName
-from nodepool_ng.model.quota import Resources, Shortage, left, shortage
+from nodepool_ng.model.ids import LabelName, ProviderName, RequestId, TenantName
+from nodepool_ng.model.lifecycle import RequestState
+from nodepool_ng.model.quota import NONE, Resources, Shortage, left, shortage, total
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.settings import Pool, Provider
 from nodepool_ng.model.snapshot import Snapshot
@@ -18,36 +20,45 @@ class Ledger:
         self._s = snapshot
         self._provider_room: dict[ProviderName, dict[str, float]] = {}
         self._pool_room: dict[PoolKey, dict[str, float]] = {}
+        self._tenant_room: dict[TenantName, dict[str, float]] = {}
         self._launches: dict[ProviderName, int] = {}
-        for action in set(snapshot.in_flight.values()):
-            if isinstance(action, Claim | LaunchNodes) and action.provider in snapshot.settings.providers:
-                self.take((action.provider, action.pool), takes(action), len(action.launches))
+        self.unsettled: set[ProviderName] = set()
+        """Providers where launches in flight may be counted twice for a moment: as such, and by their records."""
+        for action in starting(snapshot):
+            self._take_in_flight(action)
 
     def take(self, key: PoolKey, needs: Resources, count: int) -> None:
         """Book `needs` for `count` launches in a pool; may go below zero."""
-        for room in (self._provider(key[0]), self._pool(key)):
-            for name, amount in needs.amounts.items():
-                if name in room:
-                    room[name] -= amount
+        self.reserve(key, needs)
         self._launches[key[0]] = self._launching(key[0]) + count
 
     def reserve(self, key: PoolKey, needs: Resources) -> None:
         """Set `needs` aside for somebody who cannot start yet."""
         for room in (self._provider(key[0]), self._pool(key)):
-            for name, amount in needs.amounts.items():
-                if name in room:
-                    room[name] -= amount
+            _subtract(room, needs)
+
+    def give_tenant(self, tenant: TenantName | None, needs: Resources) -> None:
+        """Book what a tenant gets."""
+        if tenant is not None and tenant in self._s.settings.tenant_limits:
+            _subtract(self._tenant(tenant), needs)
 
     def obstacle(self, pool: Pool, labels: tuple[LabelName, ...], needs: Resources) -> Reason | None:
         """Return why launches that need so much cannot start in the pool now, or None when they can."""
         key = pool.key
+        for backoff in (
+            self._s.provider_backoff.get(pool.provider),
+            *(self._s.launch_backoff.get((*key, label)) for label in dict.fromkeys(labels)),
+        ):
+            if backoff is not None and backoff.until > self._s.now:
+                wait = backoff.until - self._s.now
+                return Reason(code=Code.BACKOFF, provider=key[0], pool=key[1], wanted=wait, detail=backoff.detail)
         short = self.shortage(pool, needs)
         if short is not None:
             code, missing = short
             return _short(code, pool, missing)
         provider = self._s.settings.providers[pool.provider]
         launching = self._launching(pool.provider)
-        if provider.max_concurrency >= 0 and launching + len(labels) > max(provider.max_concurrency, 0) and launching:
+        if provider.max_concurrency >= 0 and launching and launching + len(labels) > provider.max_concurrency:
             return Reason(
                 code=Code.CONCURRENCY,
                 provider=key[0],
@@ -55,25 +66,18 @@ class Ledger:
                 used=launching,
                 limit=provider.max_concurrency,
             )
-        for label in labels:
-            backoff = self._s.launch_backoff.get((pool.provider, pool.name, label))
-            if backoff is not None and backoff.until > self._s.now:
-                return Reason(
-                    code=Code.BACKOFF,
-                    provider=key[0],
-                    pool=key[1],
-                    wanted=backoff.until - self._s.now,
-                    detail=backoff.detail,
-                )
         return None
 
-    def shortage(self, pool: Pool, needs: Resources) -> tuple[Code, Shortage] | None:
-        """Return which limit lacks most for `needs` at the moment."""
-        missing = shortage(Resources(self._pool(pool.key)), needs)
+    def shortage(
+        self, pool: Pool, needs: Resources, *, in_pool: Resources = NONE, in_provider: Resources = NONE
+    ) -> tuple[Code, Shortage] | None:
+        """Return which limit lacks most for `needs`: at the moment, or once `in_pool` and `in_provider` more is
+        free."""
+        missing = shortage(_with(self._pool(pool.key), in_pool), needs)
         if missing is not None:
             return Code.POOL_LIMIT, missing
         if not pool.ignore_provider_quota:
-            missing = shortage(Resources(self._provider(pool.provider)), needs)
+            missing = shortage(_with(self._provider(pool.provider), in_provider), needs)
             if missing is not None:
                 return Code.PROVIDER_QUOTA, missing
         return None
@@ -85,21 +89,44 @@ class Ledger:
             missing = shortage(self._ours(pool.provider), needs)
         return None if missing is None else _short(Code.NEVER_FITS, pool, missing)
 
+    def tenant_obstacle(self, tenant: TenantName | None, needs: Resources) -> Reason | None:
+        """Return why a tenant may not have so much more now. Ready nodes count like launched ones."""
+        if tenant is None or tenant not in self._s.settings.tenant_limits:
+            return None
+        missing = shortage(Resources(self._tenant(tenant)), needs)
+        if missing is None:
+            return None
+        limit = max(missing.limit, 0)
+        return Reason(code=Code.TENANT_LIMIT, resource=missing.resource, limit=limit, wanted=missing.wanted)
+
     def room(self, pool: Pool, needs: Resources) -> float:
         """Return how many times `needs` fits at the moment; infinite where nothing limits it."""
         rooms = [self._pool(pool.key)]
         if not pool.ignore_provider_quota:
             rooms.append(self._provider(pool.provider))
         times = [
-            room[name] / amount for room in rooms for name, amount in needs.amounts.items() if amount and name in room
+            room[name] / amount
+            for room in rooms
+            for name, amount in needs.amounts.items()
+            if amount > 0 and name in room
         ]
         return max(min(times, default=math.inf), 0)
+
+    def _take_in_flight(self, action: Claim | HandOut | LaunchNodes) -> None:
+        if not isinstance(action, HandOut) and self._configured((action.provider, action.pool)):
+            self.take((action.provider, action.pool), takes(action), len(action.launches))
+        if isinstance(action, LaunchNodes):
+            self.unsettled.add(action.provider)
+        else:
+            request = self._s.requests.get(action.request)
+            nodes = total(self._s.nodes.uses(node) for node in action.nodes)
+            self.give_tenant(request.tenant_name if request else None, nodes + takes(action))
 
     def _ours(self, provider: ProviderName) -> Resources:
         facts = self._s.facts.get(provider)
         if facts is None:
-            return Resources()
-        return left(facts.limits, self._s.foreign_use.get(provider, Resources()))
+            return NONE
+        return left(facts.limits, self._s.foreign_use.get(provider, NONE))
 
     def _launching(self, provider: ProviderName) -> int:
         return self._launches.setdefault(provider, self._s.nodes.launching.get(provider, 0))
@@ -114,13 +141,53 @@ class Ledger:
     def _pool(self, key: PoolKey) -> dict[str, float]:
         room = self._pool_room.get(key)
         if room is None:
-            limits = self._s.settings.providers[key[0]].pools[key[1]].limits if self._configured(key) else Resources()
+            limits = self._s.settings.providers[key[0]].pools[key[1]].limits if self._configured(key) else NONE
             room = self._pool_room[key] = dict(left(limits, self._s.nodes.used_in_pool(key)).amounts)
+        return room
+
+    def _tenant(self, tenant: TenantName) -> dict[str, float]:
+        room = self._tenant_room.get(tenant)
+        if room is None:
+            limits = self._s.settings.tenant_limits[tenant]
+            room = self._tenant_room[tenant] = dict(left(limits, self._s.nodes.used_by_tenant(tenant)).amounts)
         return room
 
     def _configured(self, key: PoolKey) -> bool:
         provider: Provider | None = self._s.settings.providers.get(key[0])
         return provider is not None and key[1] in provider.pools
+
+
+def starting(s: Snapshot) -> Iterator[Claim | HandOut | LaunchNodes]:
+    """Yield each action in flight whose use of capacity no record shows yet.
+
+    A claim and a hand-out change the request in the same transaction as the nodes: once the request is not waiting
+    any more the nodes are counted by their records.
+    """
+    for subject, action in s.in_flight.items():
+        match action:
+            case Claim() | HandOut() if subjects(action)[0] == subject and _waits(s, action.request):
+                yield action
+            case LaunchNodes() if subjects(action)[0] == subject:
+                yield action
+            case _:
+                pass
+
+
+def _waits(s: Snapshot, request_id: RequestId) -> bool:
+    request = s.requests.get(request_id)
+    return request is None or request.state is RequestState.REQUESTED
+
+
+def _subtract(room: dict[str, float], needs: Resources) -> None:
+    for name, amount in needs.amounts.items():
+        if name in room:
+            room[name] -= amount
+
+
+def _with(room: dict[str, float], more: Resources) -> Resources:
+    if not more.amounts:
+        return Resources(room)
+    return Resources({name: amount + more.get(name) for name, amount in room.items()})
 
 
 def _short(code: Code, pool: Pool, missing: Shortage) -> Reason:

@@ -4,7 +4,7 @@ The answer depends only on what exists, so a launcher that has just been restart
 stopped.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from nodepool_ng.model.action import Action, Booted, CreateServer, RetryNode, ScanHostKeys
@@ -66,7 +66,9 @@ def progress(s: Snapshot, node: Node) -> Progress:
     server = own_server(s, node)
     deadline = node.state_time + provider.launch_timeout
     if server is None:
-        return _unseen(s, node, provider, deadline)
+        return _unseen(s, node, provider, label, deadline)
+    if server.deleting:
+        return _again(s, node, provider, "somebody deletes the server")
     match server.status:
         case ServerStatus.FAILED if server.no_capacity:
             return NoRoom(_attempt_failed(node, server.fault or "no capacity"))
@@ -100,7 +102,7 @@ def own_server(s: Snapshot, node: Node) -> Server | None:
         for server in facts.by_node.get(node.id, ())
         if server.attempt == node.attempt and server.installation == s.installation and node.attempt is not None
     ]
-    return min(servers, key=lambda v: (v.id != node.external_id, v.created or 0, v.id), default=None)
+    return min(servers, key=lambda v: (v.id != node.external_id, v.deleting, v.created or 0, v.id), default=None)
 
 
 def connection(s: Snapshot, node: Node) -> tuple[str, int]:
@@ -109,16 +111,20 @@ def connection(s: Snapshot, node: Node) -> tuple[str, int]:
     return node.connection_type or "ssh", port
 
 
-def _unseen(s: Snapshot, node: Node, provider: Provider, deadline: Timestamp) -> Progress:
+def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadline: Timestamp) -> Progress:
     attempt = s.attempts.get(node.attempt) if node.attempt else None
     if attempt is None:
         attempt = Attempt(state=AttemptState.UNKNOWN, since=node.state_time)
     backoff = s.provider_backoff.get(provider.name)
     facts = s.facts.get(provider.name)
     listed = facts.listed if facts else None
-    if backoff is not None and backoff.until > s.now and attempt.state is AttemptState.FRESH:
-        return Wait(backoff.until)
     match attempt.state:
+        case AttemptState.FRESH if s.now >= deadline:
+            return _again(s, node, provider, f"no server could be asked for within {provider.launch_timeout:g} s")
+        case AttemptState.FRESH if label.diskimage is not None and (label.diskimage, provider.name) not in s.uploads:
+            return Failed(replace(_launching(node), code=Code.NO_IMAGE))
+        case AttemptState.FRESH if backoff is not None and backoff.until > s.now:
+            return Wait(min(backoff.until, deadline))
         case AttemptState.FRESH:
             assert node.provider is not None
             assert node.pool is not None
@@ -135,7 +141,8 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, deadline: Timestamp) ->
         case AttemptState.ASKED if listed is not None and listed >= attempt.since + LOST_AFTER:
             return _again(s, node, provider, "the cloud accepted the server and lost it")
         case AttemptState.UNKNOWN if listed is not None and listed >= attempt.since + UNKNOWN_GRACE:
-            return _again(s, node, provider, attempt.detail or "nobody knows whether the cloud was asked")
+            detail = attempt.detail or "nobody knows whether the cloud was asked"
+            return _again(s, node, provider, detail, counted=bool(attempt.detail))
         case _ if s.now >= deadline:
             return _again(s, node, provider, f"no server after {provider.launch_timeout:g} s")
         case AttemptState.UNKNOWN:
@@ -167,15 +174,19 @@ def _reachable(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, se
     )
 
 
-def _again(s: Snapshot, node: Node, provider: Provider, detail: str, since: Timestamp | None = None) -> Progress:
-    if node.attempts >= max(provider.launch_retries, 1):
+def _again(
+    s: Snapshot, node: Node, provider: Provider, detail: str, since: Timestamp | None = None, *, counted: bool = True
+) -> Progress:
+    """Try once more, after a pause that grows from one refusal (at `since`) to the next; an attempt that failed only
+    because a launcher died is not counted."""
+    if counted and node.attempts >= max(provider.launch_retries, 1):
         return Failed(
             Reason(code=Code.LAUNCH_FAILED, provider=node.provider, pool=node.pool, label=node.label, detail=detail)
         )
     pause = min(2.0 ** (node.attempts - 1), 30.0) if since is not None else 0.0
     if since is not None and s.now < since + pause:
         return Wait(since + pause)
-    return Do(RetryNode(node=node.id, counted=True, why=_attempt_failed(node, detail)))
+    return Do(RetryNode(node=node.id, counted=counted, why=_attempt_failed(node, detail)))
 
 
 def _attempt_failed(node: Node, detail: str) -> Reason:

@@ -3,7 +3,7 @@
 from nodepool_ng.model.ids import ProviderName
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.reason import Code, Reason
-from nodepool_ng.model.server import ProviderFacts, Server
+from nodepool_ng.model.server import ProviderFacts, Server, ServerStatus
 from nodepool_ng.model.snapshot import Snapshot
 from nodepool_ng.plan.launch import own_server
 from nodepool_ng.plan.nodes import delete_server
@@ -22,17 +22,19 @@ def plan_leaks(s: Snapshot, agenda: Agenda) -> dict[ProviderName, str]:
         facts = s.facts.get(provider)
         if facts is None or facts.full_listed is None:
             continue
-        leaks = [server for server in facts.servers.values() if is_leak(s, facts, server)]
-        many = len(leaks) > SWEEP_MAX_COUNT and len(leaks) > SWEEP_MAX_SHARE * len(facts.servers)
-        if many and provider not in s.sweeps_confirmed:
-            alarms[provider] = (
-                f"{len(leaks)} of {len(facts.servers)} servers would be deleted as leaks; "
-                f"nothing is deleted until `nodepool confirm {provider}` says so"
-            )
-            continue
-        for server in leaks:
-            delete_server(s, agenda, server, None, Reason(code=Code.LEAK, provider=provider))
         _duplicates(s, agenda, provider, facts)
+        suspects = (facts.servers.get(server) for where, server in s.suspects if where == provider)
+        leaks = [server for server in suspects if server is not None and is_leak(s, facts, server)]
+        if len(leaks) > SWEEP_MAX_COUNT and provider not in s.sweeps_confirmed:
+            all_of_it = sum(server.provider == provider for server in facts.servers.values())
+            if len(leaks) > SWEEP_MAX_SHARE * all_of_it:
+                alarms[provider] = (
+                    f"{len(leaks)} of {all_of_it} servers would be deleted as leaks; "
+                    f"nothing is deleted until `nodepool confirm {provider}` says so"
+                )
+                continue
+        for server in leaks:
+            delete_server(s, agenda, provider, server, None, Reason(code=Code.LEAK, provider=provider))
     return alarms
 
 
@@ -42,7 +44,9 @@ def is_leak(s: Snapshot, facts: ProviderFacts, server: Server) -> bool:
     Ours means: made by this installation for this provider; or made by Nodepool 11 for a node that had a record in
     this very tree since we started.
     """
-    if not marked(s, facts.provider, server) or server.node in s.nodes.nodes:
+    if not marked(s, facts.provider, server) or server.status is ServerStatus.DELETED:
+        return False
+    if server.node in s.nodes.nodes or server.node in s.unreadable:
         return False
     first = s.suspects.get((facts.provider, server.id))
     return first is not None and facts.full_listed is not None and first < facts.full_listed
@@ -56,14 +60,18 @@ def marked(s: Snapshot, provider: ProviderName, server: Server) -> bool:
 
 
 def _duplicates(s: Snapshot, agenda: Agenda, provider: ProviderName, facts: ProviderFacts) -> None:
-    for node_id, servers in facts.by_node.items():
+    """Add deletions of servers that another one took the place of. That a node has a single server which is not its
+    attempt's matters only while it is being built: later its own one went, and the other goes with the record."""
+    several = [node_id for node_id, servers in facts.by_node.items() if len(servers) > 1]
+    building = [node.id for node in s.nodes.in_state(NodeState.BUILDING) if node.id in facts.by_node]
+    for node_id in dict.fromkeys((*several, *building)):
         node = s.nodes.nodes.get(node_id)
-        if node is None or node.provider != provider or node.state in (NodeState.DELETING, NodeState.DELETED):
+        if node is None or node.provider != provider or node.attempt is None:
             continue
-        if len(servers) == 1 and (servers[0].attempt == node.attempt or servers[0].id == node.external_id):
+        if node.state in (NodeState.DELETING, NodeState.DELETED):
             continue
         keep = own_server(s, node)
-        for server in servers:
+        for server in facts.by_node[node_id]:
             kept = server.id == node.external_id or (keep is not None and server.id == keep.id)
-            if not kept and server.installation == s.installation and node.attempt is not None:
-                delete_server(s, agenda, server, node, Reason(code=Code.DUPLICATE, provider=provider))
+            if not kept and server.installation == s.installation and server.provider == provider:
+                delete_server(s, agenda, provider, server, node, Reason(code=Code.DUPLICATE, provider=provider))

@@ -11,12 +11,14 @@ from nodepool_ng.model.action import (
     SweepGhost,
     Unlock,
     node_subject,
+    request_subject,
+    warm_subject,
 )
-from nodepool_ng.model.ids import Seconds
+from nodepool_ng.model.ids import ProviderName, Seconds, ServerId
 from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.reason import Code, Reason
-from nodepool_ng.model.server import Server
+from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot
 from nodepool_ng.plan.launch import Do, Failed, NoRoom, Wait, configured, progress
 from nodepool_ng.plan.pace import Agenda
@@ -32,23 +34,25 @@ def plan_nodes(s: Snapshot, agenda: Agenda) -> None:
     for node in s.nodes.in_state(NodeState.INIT, NodeState.BUILDING):
         if _ours_to_mind(s, node):
             _building(s, agenda, node)
-    for node in s.nodes.in_state(NodeState.READY):
+    for node in s.nodes.allocated.values():
         if _ours_to_mind(s, node):
-            _ready(s, agenda, node)
+            _allocated(s, agenda, node)
+    _spares(s, agenda)
     for node in s.nodes.in_state(NodeState.HOLD):
         if _ours_to_mind(s, node):
             _held(s, agenda, node)
     for node in s.nodes.in_state(NodeState.USED, NodeState.IN_USE, NodeState.FAILED, NodeState.ABORTED):
-        if _ours_to_mind(s, node) and s.node_locks.get(node.id) is not Side.FOREIGN:
+        if s.node_locks.get(node.id) is not Side.FOREIGN and _ours_to_mind(s, node):
             code = Code.USED if node.state is NodeState.USED else Code.ABANDONED
             agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, code)))
     for node in s.nodes.in_state(NodeState.DELETING, NodeState.DELETED):
-        if node.provider is None or _ours_to_mind(s, node):
+        if _ours_to_mind(s, node):
             _deleting(s, agenda, node)
 
 
 def _ours_to_mind(s: Snapshot, node: Node) -> bool:
-    return node.provider in s.leased
+    """Tell whether we act for the node's provider; what lies about without a provider is anybody's."""
+    return node.provider is None or node.provider in s.leased
 
 
 def claimed(s: Snapshot, node: Node) -> bool:
@@ -72,6 +76,9 @@ def _building(s: Snapshot, agenda: Agenda, node: Node) -> None:
 
 
 def _unlocked_building(s: Snapshot, agenda: Agenda, node: Node) -> None:
+    """A node that its launcher left behind; but one whose launch is in flight here is going to be locked by that."""
+    if _being_launched(s, node):
+        return
     if node.attempt is not None and configured(s, node)[1] is not None:
         agenda.add(AdoptNode(node=node.id, why=_reason(node, Code.ADOPTED)))
     elif node.state is NodeState.BUILDING or s.now >= node.state_time + INIT_ORPHAN_AGE:
@@ -80,9 +87,24 @@ def _unlocked_building(s: Snapshot, agenda: Agenda, node: Node) -> None:
         agenda.look_again(node.state_time + INIT_ORPHAN_AGE)
 
 
+def _being_launched(s: Snapshot, node: Node) -> bool:
+    if node.allocated_to is not None:
+        return request_subject(node.allocated_to) in s.in_flight
+    if node.provider is None or node.pool is None or node.label is None:
+        return False
+    return warm_subject(node.provider, node.pool, node.label) in s.in_flight
+
+
 def _warm_building(s: Snapshot, agenda: Agenda, node: Node) -> None:
-    if node.state is NodeState.INIT or node.attempt is None:
+    """The next step of a node that we build for no request of ours. One whose request went is not begun any more."""
+    if node.attempt is None:
+        agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, Code.ABANDONED)))
+        return
+    if node.state is NodeState.INIT:
         agenda.add(AdoptNode(node=node.id, why=_reason(node, Code.ADOPTED)))
+        return
+    if node.allocated_to is not None and node.allocated_to not in s.requests and never_asked(s, node):
+        agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, Code.REQUEST_GONE)))
         return
     match progress(s, node):
         case Wait(until):
@@ -95,22 +117,30 @@ def _warm_building(s: Snapshot, agenda: Agenda, node: Node) -> None:
             agenda.add(RetireNode(node=node.id, expect=node.state, why=reason))
 
 
-def _ready(s: Snapshot, agenda: Agenda, node: Node) -> None:
-    side = s.node_locks.get(node.id)
-    if side is Side.FOREIGN or not agenda.free(node_subject(node.id)):
-        return
-    if node.allocated_to is not None:
-        request = s.requests.get(node.allocated_to)
-        if request is None or request.state in (RequestState.REQUESTED, RequestState.FAILED):
-            why = Reason(code=Code.REQUEST_GONE, provider=node.provider, pool=node.pool, request=node.allocated_to)
-            agenda.add(FreeNode(node=node.id, why=why))
-        return
-    if side is Side.OURS:
-        agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
-        return
-    label = s.settings.labels.get(node.label) if node.label else None
-    if label is not None and label.max_ready_age > 0:
-        _expire(s, agenda, node, label.max_ready_age, Code.TOO_OLD)
+def _allocated(s: Snapshot, agenda: Agenda, node: Node) -> None:
+    """A ready node that is somebody's. Once its request is fulfilled it is not to be touched as long as that is
+    there."""
+    assert node.allocated_to is not None
+    request = s.requests.get(node.allocated_to)
+    over = request is None or request.state in (RequestState.REQUESTED, RequestState.FAILED)
+    if over and s.node_locks.get(node.id) is not Side.FOREIGN:
+        why = Reason(code=Code.REQUEST_GONE, provider=node.provider, pool=node.pool, request=node.allocated_to)
+        agenda.add(FreeNode(node=node.id, why=why))
+
+
+def _spares(s: Snapshot, agenda: Agenda) -> None:
+    """Let go of spare nodes that are locked for no reason, and of those that are too old."""
+    for node_id, side in s.node_locks.items():
+        if side is Side.OURS:
+            node = s.nodes.nodes.get(node_id)
+            if node is not None and node.free and _ours_to_mind(s, node):
+                agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
+    for label in s.settings.labels.values():
+        if label.max_ready_age > 0:
+            for pool in s.nodes.spare:
+                for node in s.nodes.spare_by_label.get((pool, label.name), {}).values():
+                    if node.label == label.name and node.id not in s.node_locks and _ours_to_mind(s, node):
+                        _expire(s, agenda, node, label.max_ready_age, Code.TOO_OLD)
 
 
 def _held(s: Snapshot, agenda: Agenda, node: Node) -> None:
@@ -143,7 +173,7 @@ def _deleting(s: Snapshot, agenda: Agenda, node: Node) -> None:
         return
     servers = servers_of(s, node)
     for server in servers:
-        delete_server(s, agenda, server, node, _reason(node, Code.NOT_NEEDED))
+        delete_server(s, agenda, node.provider, server, node, _reason(node, Code.NOT_NEEDED))
     facts = s.facts.get(node.provider)
     if not servers and facts is not None and facts.listed is not None and facts.listed >= node.state_time:
         agenda.add(EraseNode(node=node.id, why=_reason(node, Code.GONE)))
@@ -164,26 +194,33 @@ def never_asked(s: Snapshot, node: Node) -> bool:
 def servers_of(s: Snapshot, node: Node) -> tuple[Server, ...]:
     """Return the servers that are there and are this node's, of whatever attempt.
 
-    A server without an installation id (Nodepool 11 made it) is this node's only if the record names it.
+    A server without an installation id (Nodepool 11 made it) is this node's only if the record names it, and if its
+    metadata, as far as it has any, do not tell of another node.
     """
     facts = s.facts.get(node.provider) if node.provider else None
     if facts is None:
         return ()
+    named = facts.servers.get(ServerId(node.server_id)) if node.server_id else None
+    found = [server for server in facts.by_node.get(node.id, ()) if server.provider == node.provider]
+    if named is not None and named not in found and named.node is None and named.provider in (None, node.provider):
+        found.append(named)
     return tuple(
         server
-        for server in facts.by_node.get(node.id, ())
-        if server.installation == s.installation or (server.installation is None and server.id == node.external_id)
+        for server in found
+        if server.status is not ServerStatus.DELETED
+        and (server.installation == s.installation or (server.installation is None and server.id == node.external_id))
     )
 
 
-def delete_server(s: Snapshot, agenda: Agenda, server: Server, node: Node | None, why: Reason) -> None:
+def delete_server(
+    s: Snapshot, agenda: Agenda, provider: ProviderName, server: Server, node: Node | None, why: Reason
+) -> None:
     """Add the deletion of a server, unless it was asked for a short while ago."""
-    assert server.provider is not None
-    for backoff in (s.delete_backoff.get(server.id), s.provider_backoff.get(server.provider)):
+    for backoff in (s.delete_backoff.get(server.id), s.provider_backoff.get(provider)):
         if backoff is not None and backoff.until > s.now:
             agenda.look_again(backoff.until)
             return
-    agenda.add(DeleteServer(provider=server.provider, server=server.id, node=node.id if node else None, why=why))
+    agenda.add(DeleteServer(provider=provider, server=server.id, node=node.id if node else None, why=why))
 
 
 def _reason(node: Node, code: Code) -> Reason:

@@ -6,13 +6,20 @@ from nodepool_ng.model.snapshot import Snapshot
 
 
 class Agenda:
-    """Takes actions in order of importance; the first to touch a subject has it for this pass."""
+    """Takes actions in order of importance; the first to touch a subject has it for this pass.
+
+    Subjects that are in flight, or cool down after a failure, are not to be had at all.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._now = snapshot.now
         self._taken: set[Subject] = set(snapshot.in_flight)
         self.actions: list[Action] = []
         self.wake: Timestamp | None = None
+        for subject, until in snapshot.cooling.items():
+            if until > self._now:
+                self._taken.add(subject)
+                self.look_again(until)
 
     def add(self, action: Action) -> bool:
         """Take the action unless something else has one of its subjects; tell whether it was taken."""

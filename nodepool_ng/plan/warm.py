@@ -1,121 +1,150 @@
 """Keeps the warm pool filled: `min-ready` is demand of the lowest priority in the same pass.
 
-`min-ready` is one target for the whole installation. The places to fill are numbered, and each belongs to one
-registered pool, the one that rendezvous hashing names among those that have the label and are not paused. Every
-launcher comes to the same division without talking to another, and a pool that goes or fills up leaves its places
-to the others.
+`min-ready` is one target for the whole installation. The places to fill are numbered, and each belongs to one pool:
+of those with the lowest priority number the one that rendezvous hashing names, or the next one where that is full.
+Every launcher comes to the same division without talking to another, and what one pool has too much another one
+leaves out. Pools of other software keep a target of their own; their nodes count, but nothing is left to them.
 """
 
-from nodepool_ng.model.action import Launch, LaunchNodes
+import math
+from dataclasses import dataclass
+
+from nodepool_ng.model.action import Launch, LaunchNodes, warm_subject
 from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.ids import LabelName
-from nodepool_ng.model.lifecycle import NodeState
-from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.settings import Label, Pool
-from nodepool_ng.model.snapshot import Snapshot
-from nodepool_ng.plan.capacity import Ledger
-from nodepool_ng.plan.pace import Agenda
-from nodepool_ng.plan.registry import Registry, rendezvous
-from nodepool_ng.plan.serving import never, pick_zone
+from nodepool_ng.plan.desk import Desk
+from nodepool_ng.plan.registry import SOFTWARE, key_of, rendezvous
+from nodepool_ng.plan.serving import known, never, pick_zone, unable
 
 
-def plan_warm(s: Snapshot, agenda: Agenda, ledger: Ledger) -> set[PoolKey]:
-    """Add launches for labels with too few ready nodes; return the pools that lack the room for theirs."""
-    wanted = [label for label in s.settings.labels.values() if label.min_ready > 0]
-    if not wanted:
-        return set()
-    have = _have(s)
-    registry = Registry(s)
-    short: set[PoolKey] = set()
-    for label in sorted(wanted, key=lambda label: label.name):
-        short |= _fill(s, agenda, ledger, registry, label, have.get(label.name, {}))
-    return short
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A pool that may keep nodes of a label ready: `have` it has, and up to `most` it can have."""
+
+    key: PoolKey
+    priority: int
+    have: int
+    most: float
+    ours: bool
 
 
-def _have(s: Snapshot) -> dict[LabelName, dict[PoolKey, int]]:
-    """Count per label and pool the nodes that are ready and free, or on their way to be."""
-    have: dict[LabelName, dict[PoolKey, int]] = {}
-    for node in s.nodes.in_state(NodeState.READY, NodeState.INIT, NodeState.BUILDING):
-        if node.allocated_to is None and node.provider and node.pool:
-            for label in node.labels:
-                pools = have.setdefault(label, {})
-                pools[node.provider, node.pool] = pools.get((node.provider, node.pool), 0) + 1
-    return have
+def plan_warm(desk: Desk) -> None:
+    """Add launches for labels with too few ready nodes, and note the pools that lack the room for theirs."""
+    for label in sorted(desk.s.settings.labels.values(), key=lambda label: label.name):
+        if label.min_ready > 0:
+            _fill(desk, label)
 
 
-def _fill(
-    s: Snapshot, agenda: Agenda, ledger: Ledger, registry: Registry, label: Label, have: dict[PoolKey, int]
-) -> set[PoolKey]:
-    flying = _in_flight(s, label.name)
-    ready = sum(have.values())
-    missing = label.min_ready - ready - sum(flying.values())
-    if missing <= 0:
-        return set()
-    short: set[PoolKey] = set()
-    for key, share in sorted(_shares(s, ledger, registry, label).items()):
-        if key in s.pool_ids and key[0] in s.leased and key not in flying:
-            pool = s.settings.providers[key[0]].pools[key[1]]
-            count = min(missing, share - have.get(key, 0))
-            started = _launch(s, agenda, ledger, pool, label, ready, count)
-            missing -= started
-            if started < count:
-                short.add(key)
-    return short
-
-
-def _shares(s: Snapshot, ledger: Ledger, registry: Registry, label: Label) -> dict[PoolKey, int]:
-    """Divide the places of a label among the pools that can fill them; lower priority numbers have them all."""
-    eligible: dict[PoolKey, int] = {}
-    for component in registry.supporting(frozenset({label.name})):
-        assert component.provider_name is not None
-        assert component.name is not None
-        key = (component.provider_name, component.name)
-        if key in s.pool_ids and key[0] in s.leased:
-            pool = s.settings.providers[key[0]].pools[key[1]]
-            facts = s.facts.get(key[0])
-            ready = facts is not None and facts.limits_read is not None and facts.full_listed is not None
-            if label.name not in pool.labels or not ready or never(s, ledger, pool, (label.name,)) is not None:
-                continue
-        elif component.paused:
-            continue
-        eligible[key] = component.priority
-    best = min(eligible.values(), default=0)
-    places = [key for key, priority in eligible.items() if priority == best]
-    shares: dict[PoolKey, int] = {}
-    for place in range(label.min_ready if places else 0):
-        key = max(places, key=lambda k: (rendezvous(f"{label.name}/{place}", f"{k[0]}/{k[1]}"), k))
-        shares[key] = shares.get(key, 0) + 1
-    return shares
-
-
-def _in_flight(s: Snapshot, label: LabelName) -> dict[PoolKey, int]:
-    """Count warm launches whose records are not seen yet."""
-    counts: dict[PoolKey, int] = {}
-    for action in set(s.in_flight.values()):
-        if isinstance(action, LaunchNodes) and action.request is None and action.launches[0].label == label:
+def _fill(desk: Desk, label: Label) -> None:
+    have = {key: count for key, count in desk.s.nodes.warm.get(label.name, {}).items() if count}
+    for action in desk.s.in_flight.values():
+        if isinstance(action, LaunchNodes) and action.request is None and action.launches[0].label == label.name:
             key = (action.provider, action.pool)
-            counts[key] = counts.get(key, 0) + len(action.launches)
-    return counts
+            have[key] = have.get(key, 0) + len(action.launches)
+    ready = sum(have.values())
+    if ready >= label.min_ready:
+        return
+    places = _places(desk, label, have)
+    for place, count in _division(desk, label, places, have):
+        if place.ours:
+            pool = desk.s.settings.providers[place.key[0]].pools[place.key[1]]
+            _launch(desk, pool, label, ready, count)
 
 
-def _launch(s: Snapshot, agenda: Agenda, ledger: Ledger, pool: Pool, label: Label, ready: int, count: int) -> int:
-    """Launch up to `count` nodes, as many as there is room for; return how many."""
-    facts = s.facts[pool.provider]
-    needs = facts.labels[label.name].needs if label.name in facts.labels else Resources()
-    launches: list[Launch] = []
-    for number in range(count):
-        obstacle = ledger.obstacle(pool, (label.name,), needs)
-        if obstacle is not None:
-            if obstacle.code is Code.BACKOFF:
-                agenda.look_again(s.now + obstacle.wanted)
+def _places(desk: Desk, label: Label, have: dict[PoolKey, int]) -> list[Place]:
+    """Return the pools among which the places of a label are divided."""
+    places = {}
+    for component in desk.registry.supporting(frozenset({label.name})):
+        key = key_of(component)
+        if component.software == SOFTWARE and key not in places:
+            ours = key in desk.s.pool_ids and key[0] in desk.s.leased
+            most = _most_of_ours(desk, key, label.name) if ours else _most_elsewhere(desk, key, label.name)
+            if most is not None:
+                count = have.get(key, 0)
+                places[key] = Place(key=key, priority=component.priority, have=count, most=count + most, ours=ours)
+    return list(places.values())
+
+
+def _most_of_ours(desk: Desk, key: PoolKey, label: LabelName) -> float | None:
+    """Return how many more nodes a pool of ours has room for; None where it cannot make them at all.
+
+    A cloud that has not answered yet keeps its places; one that is in trouble leaves them to others.
+    """
+    s = desk.s
+    provider = s.settings.providers.get(key[0])
+    pool = provider.pools.get(key[1]) if provider else None
+    if pool is None or label not in pool.labels or never(s, desk.ledger, pool, (label,)) is not None:
+        return None
+    facts = known(s, pool, (label,))
+    if isinstance(facts, Reason):
+        return 0 if key[0] in s.facts and s.facts[key[0]].error is not None else math.inf
+    needs = facts.labels[label].needs
+    obstacle = desk.ledger.obstacle(pool, (label,), needs)
+    if obstacle is not None and obstacle.code is Code.BACKOFF:
+        desk.agenda.look_again(s.now + obstacle.wanted)
+        return 0
+    return desk.ledger.room(pool, needs) // 1
+
+
+def _most_elsewhere(desk: Desk, key: PoolKey, label: LabelName) -> float | None:
+    """Return the same for a pool that another launcher acts for: what its registration and our configuration say."""
+    provider = desk.s.settings.providers.get(key[0])
+    pool = provider.pools.get(key[1]) if provider else None
+    if pool is not None and (label not in pool.labels or unable(desk.s, pool, (label,)) is not None):
+        return None
+    return 0 if key in desk.registry.paused_keys else math.inf
+
+
+def _division(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey, int]) -> list[tuple[Place, int]]:
+    """Return who launches how many of the missing nodes.
+
+    Places are given to pools one by one. A pool's own places are filled by what it has; what is too much somewhere
+    fills the first of the places that are left empty. A pool of ours that is passed over for want of room is short.
+    """
+    given: dict[PoolKey, int] = {}
+    empty: list[Place] = []
+    for number in range(label.min_ready):
+        for place in _ranked(f"{label.name}/{number}", places):
+            if given.get(place.key, 0) >= place.most:
+                if place.ours:
+                    desk.short.add(place.key)
+                continue
+            given[place.key] = given.get(place.key, 0) + 1
+            if given[place.key] > place.have:
+                empty.append(place)
             break
-        zone = pick_zone(s, pool, f"{label.name}/{len(s.nodes.nodes)}/{number}")
+        else:
+            break
+    surplus = sum(max(count - given.get(key, 0), 0) for key, count in have.items())
+    counts: dict[PoolKey, int] = {}
+    for place in empty[surplus:]:
+        counts[place.key] = counts.get(place.key, 0) + 1
+    return [(place, counts[place.key]) for place in places if place.key in counts]
+
+
+def _ranked(thing: str, places: list[Place]) -> list[Place]:
+    if len(places) < 2:
+        return places
+    return sorted(places, key=lambda p: (p.priority, -rendezvous(thing, "/".join(p.key)), p.key))
+
+
+def _launch(desk: Desk, pool: Pool, label: Label, ready: int, count: int) -> None:
+    """Launch up to `count` nodes, as many as may start now."""
+    facts = known(desk.s, pool, (label.name,))
+    if isinstance(facts, Reason) or not desk.agenda.free(warm_subject(pool.provider, pool.name, label.name)):
+        return
+    needs = facts.labels[label.name].needs
+    launches: list[Launch] = []
+    while len(launches) < count and desk.ledger.obstacle(pool, (label.name,), needs) is None:
+        zone = pick_zone(desk.s, pool, f"{label.name}/{len(desk.s.nodes.nodes)}/{len(launches)}")
         launches.append(Launch(label=label.name, zone=zone, needs=needs))
-        ledger.take(pool.key, needs, 1)
+        desk.ledger.take(pool.key, needs, 1)
     if launches:
         why = Reason(
             code=Code.WARM, provider=pool.provider, pool=pool.name, label=label.name, used=ready, limit=label.min_ready
         )
-        agenda.add(LaunchNodes(request=None, provider=pool.provider, pool=pool.name, launches=tuple(launches), why=why))
-    return len(launches)
+        desk.agenda.add(
+            LaunchNodes(request=None, provider=pool.provider, pool=pool.name, launches=tuple(launches), why=why)
+        )

@@ -1,0 +1,156 @@
+"""Which waiting request is served next, by which pool, with what; and which goes on waiting, or is declined, and why.
+
+A request waits open for everybody until one pool can serve all of it. Whoever has to wait reserves what it needs in
+the pool that it would take, so that a large request is not starved by small ones behind it.
+"""
+
+from dataclasses import dataclass
+
+from nodepool_ng.model.action import Claim, HandOut, RetireNode
+from nodepool_ng.model.ids import Seconds
+from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.model.reason import Code, Reason, at
+from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.plan.declining import decline
+from nodepool_ng.plan.desk import Desk
+from nodepool_ng.plan.registry import key_of
+from nodepool_ng.plan.serving import Offer, offer
+from nodepool_ng.plan.standing import Standing, look
+
+READY_ELSEWHERE_WAIT: Seconds = 2.0
+"""How long a request is left to another pool that has ready nodes for it, before nodes are launched."""
+
+_SHORT = (Code.POOL_LIMIT, Code.PROVIDER_QUOTA)
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """What holds for every further request of the same shape in this pass. `offer` is the one for which room may
+    still be made."""
+
+    verdicts: tuple[Reason, ...]
+    offer: Offer | None = None
+
+
+class Queue:
+    """Serves waiting requests, which have to come in their order.
+
+    Within a pass room only becomes less, so what cannot start for one request cannot for the next one like it.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._standings: dict[object, Standing] = {}
+        self._stuck: dict[object, Stuck] = {}
+
+    def serve(self, request: NodeRequest) -> None:
+        """Serve a request, or say why it goes on waiting."""
+        kind = (request.labels, request.provider, request.declined_by)
+        standing = self._standings.get(kind)
+        if standing is None:
+            standing = self._standings[kind] = look(self._desk, request)
+        reserving = standing.is_ours_to_reserve(request)
+        shape = (kind, request.reuse, request.tenant_name, reserving)
+        stuck = self._stuck.get(shape)
+        if stuck is not None:
+            self._stuck[shape] = self._stuck_too(request, stuck)
+            return
+        if standing.decline and decline(self._desk, request, standing.impossible):
+            return
+        stuck = self._start_or_wait(request, standing, reserving)
+        if stuck is not None:
+            ahead = Reason(code=Code.AHEAD, request=request.id)
+            self._stuck[shape] = Stuck((*stuck.verdicts, ahead), stuck.offer)
+
+    def _start_or_wait(self, request: NodeRequest, standing: Standing, reserving: bool) -> Stuck | None:
+        """Start what is best for the request; otherwise return what keeps it and all like it waiting."""
+        desk = self._desk
+        verdicts = [*standing.impossible.values(), *standing.yielding]
+        offers = []
+        for pool in standing.able:
+            made = offer(desk.s, desk.ledger, desk.shelf, pool, request)
+            obstacle = desk.ledger.tenant_obstacle(request.tenant_name, made.gives) or made.obstacle
+            if obstacle is None:
+                offers.append(made)
+            else:
+                verdicts.append(obstacle)
+                self._note(made, obstacle)
+                if obstacle is made.obstacle and obstacle.code in _SHORT:
+                    offers.append(made)
+        startable = [made for made in offers if made.obstacle is None]
+        if startable:
+            best = min(
+                startable,
+                key=lambda made: (made.pool.priority, len(made.launches), -desk.ledger.room(made.pool, made.needs)),
+            )
+            elsewhere = self._ready_elsewhere(request, standing, best) if best.launches else None
+            if elsewhere is None:
+                self._start(request, best)
+            else:
+                desk.verdicts[request.id] = (*verdicts, elsewhere)
+            return None
+        desk.verdicts[request.id] = tuple(verdicts)
+        if not offers or not reserving:
+            return Stuck(tuple(verdicts))
+        soonest = min(offers, key=lambda made: (made.pool.priority, _lacks(made)))
+        return Stuck(tuple(verdicts), soonest if self._reserve(request, soonest) else None)
+
+    def _stuck_too(self, request: NodeRequest, stuck: Stuck) -> Stuck:
+        """Let a request wait like the one before it."""
+        self._desk.verdicts[request.id] = stuck.verdicts
+        if stuck.offer is not None and not self._reserve(request, stuck.offer):
+            return Stuck(stuck.verdicts)
+        return stuck
+
+    def _reserve(self, request: NodeRequest, made: Offer) -> bool:
+        """Set aside what the request needs, and send spare nodes away where that helps; tell whether for another
+        request like it there might be something to be done too."""
+        room = self._desk.evictions.make_room(made)
+        for node in room or ():
+            why = Reason(code=Code.SPARE, provider=node.provider, pool=node.pool, request=request.id)
+            self._desk.agenda.add(RetireNode(node=node.id, expect=NodeState.READY, why=why))
+        self._desk.ledger.reserve(made.pool.key, made.needs)
+        return room is not None
+
+    def _note(self, made: Offer, obstacle: Reason) -> None:
+        """Remember that something waits for a pool that can launch nothing now, and when that may be over."""
+        if obstacle.code is Code.BACKOFF:
+            self._desk.agenda.look_again(self._desk.s.now + obstacle.wanted)
+        facts = self._desk.s.facts.get(made.pool.provider)
+        sick = obstacle.code is Code.CLOUD_UNKNOWN and facts is not None and facts.error is not None
+        if obstacle.code in (*_SHORT, Code.BACKOFF) or sick:
+            self._desk.short.add(made.pool.key)
+
+    def _ready_elsewhere(self, request: NodeRequest, standing: Standing, best: Offer) -> Reason | None:
+        """Return that another live pool, as good as ours, has enough ready nodes, as long as that may be waited
+        for."""
+        desk = self._desk
+        until = request.state_time + READY_ELSEWHERE_WAIT
+        if not request.reuse or not request.state_time <= desk.s.now < until:
+            return None
+        for other in standing.others:
+            if other.priority > best.pool.priority or desk.registry.paused(other):
+                continue
+            picks = desk.shelf.pick(key_of(other), request.labels)
+            if picks and all(picks):
+                desk.shelf.promise(picks)
+                desk.agenda.look_again(until)
+                return Reason(code=Code.YIELD_READY, detail=f"{other.provider_name}/{other.name}")
+        return None
+
+    def _start(self, request: NodeRequest, best: Offer) -> None:
+        desk = self._desk
+        provider, pool = best.pool.key
+        why = at(best.pool.key, Code.ASKED_FOR, request=request.id)
+        action: HandOut | Claim = HandOut(request=request.id, provider=provider, pool=pool, nodes=best.nodes, why=why)
+        if best.launches:
+            action = Claim(
+                request=request.id, provider=provider, pool=pool, nodes=best.nodes, launches=best.launches, why=why
+            )
+        if desk.agenda.add(action):
+            desk.ledger.take(best.pool.key, best.needs, len(best.launches))
+            desk.ledger.give_tenant(request.tenant_name, best.gives)
+
+
+def _lacks(made: Offer) -> float:
+    return made.obstacle.wanted - made.obstacle.limit if made.obstacle else 0.0
