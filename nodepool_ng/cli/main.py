@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import click
 
+from nodepool_ng import __version__
 from nodepool_ng.cli import logs
 from nodepool_ng.cli.session import Session, Surroundings
 
@@ -54,18 +55,8 @@ class Commands(click.Group):
 
 def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        click.echo(f"Nodepool version: {version()}")
+        click.echo(f"Nodepool version: {__version__}")
         ctx.exit()
-
-
-def version() -> str:
-    """Return the installed version; a checkout that was never installed has none."""
-    from importlib import metadata
-
-    try:
-        return metadata.version("nodepool_ng")
-    except metadata.PackageNotFoundError:
-        return "0.0.0"
 
 
 @click.group(

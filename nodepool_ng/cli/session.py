@@ -88,6 +88,13 @@ class Connection:
         self.store.start()
         return self._connected.wait(timeout)
 
+    def close(self) -> None:
+        """End the session. Where there was none, nobody waits for the attempt to connect to come to its end."""
+        if self._connected.is_set():
+            self.store.stop()
+        else:
+            threading.Thread(target=self.store.stop, daemon=True).start()
+
     def wait_for_change(self, timeout: Seconds) -> bool:
         """Wait until something below the roots changed since the last call; tell whether it did."""
         changed = self._changed.wait(timeout)
@@ -165,7 +172,7 @@ class Session:
         """Connect to ZooKeeper for as long as the command lasts, and hear of changes below `roots`.
 
         Raises:
-            Failed: none is configured, or none answers in time.
+            Failed: none is configured, none answers in time, or it has no such chroot.
         """
         zookeeper = self.settings.zookeeper
         if zookeeper is None:
@@ -179,9 +186,11 @@ class Session:
         try:
             if not connection.open(roots, self.surroundings.connect_timeout):
                 raise self._unreachable(zookeeper, words.words)
+            if zookeeper.chroot and connection.get("/") is None:
+                raise Failed(f"There is no {zookeeper.chroot} in ZooKeeper: correct the chroot in zookeeper-servers.")
             yield connection
         finally:
-            store.stop()
+            connection.close()
             logger.removeHandler(words)
 
     def show(self, table: Table[R], format: Format = Format.PRETTY) -> None:
