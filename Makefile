@@ -1,0 +1,45 @@
+# What one types in a fresh checkout. Only git, make and a Python of at least 3.11 need to be there.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint bench clean
+
+ARGS ?=
+BIN := .venv/bin
+
+help:
+	@echo "make install            prepare .venv with nodepool, nodepool-launcher, nodepool-builder, nodepool-sim"
+	@echo "make demo               watch a pool fill; ARGS=--once: check it and end"
+	@echo "make test               all tests; ARGS=… goes to pytest"
+	@echo "make lint               ruff and mypy only"
+	@echo "make bench              measure; ARGS=… goes to the benchmark"
+	@echo "make clean              remove what the above made in this folder"
+
+install:
+	@.ci/setup venv
+
+demo:
+	@.ci/setup venv
+	@.ci/setup packages demo || test $$? -eq 3
+	@$(BIN)/python -m nodepool_ng.demo $(ARGS)
+
+test:
+	@.ci/step "Python packages" .ci/setup venv test
+	@.ci/step "Debian packages" .ci/setup packages
+	@.ci/step "ruff check" $(BIN)/ruff check .
+	@.ci/step "ruff format" $(BIN)/ruff format --check .
+	@.ci/step "mypy" $(BIN)/mypy
+	@.ci/step "pytest" $(BIN)/pytest --durations=25 --durations-min=1 $(ARGS)
+
+lint:
+	@.ci/setup venv test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench:
+	@.ci/setup venv
+	@.ci/setup packages
+	@$(BIN)/python -m nodepool_ng.bench $(ARGS)
+
+clean:
+	rm -rf .venv .state .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist ./*.egg-info

@@ -1,0 +1,77 @@
+"""Processes that the demo starts: each with a log of its own, in a session of its own, and gone when the demo is.
+
+Ctrl-C on the terminal reaches the demo alone; it then stops its children in order. Should the demo be killed, the
+kernel kills them (parent-death signal).
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nodepool_ng.model.ids import Seconds
+
+PATIENCE = 30.0  # seconds that a daemon has to end by itself
+TAIL = 25  # lines
+_PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Child:
+    """One process, running from the moment it is made. To be made by the main thread: when the thread that forked
+    a process ends, the kernel takes that for the parent's death."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
+        self.name = name
+        self.log = log
+        parent = os.getpid()
+
+        def bind_to_parent() -> None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=env,
+                start_new_session=True,
+                preexec_fn=bind_to_parent,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative when a signal ended it."""
+        return self._process.poll()
+
+    def ended_within(self, timeout: Seconds) -> bool:
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def ask_to_end(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def end(self, patience: Seconds = PATIENCE) -> int:
+        """See that the process ends, by force when its patience is used up; return its exit status."""
+        self.ask_to_end()
+        if not self.ended_within(patience):
+            self._process.kill()
+        return self._process.wait()
+
+    def tail(self, lines: int = TAIL) -> str:
+        """Return the end of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

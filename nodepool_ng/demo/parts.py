@@ -1,0 +1,191 @@
+"""The processes of the demo, and how they come up and go down."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nodepool_ng.demo import building, settings
+from nodepool_ng.demo.children import Child
+from nodepool_ng.demo.folder import Folder
+from nodepool_ng.demo.scheduler import Scheduler
+from nodepool_ng.demo.settings import REGIONS
+from nodepool_ng.demo.view import View
+from nodepool_ng.model.ids import ProviderName, Seconds
+from nodepool_ng.model.settings import ZooKeeperSettings
+from nodepool_ng.sim.client import RegionClient, SimClient
+from nodepool_ng.sim.zookeeper import NoZooKeeper, Server, private_server
+from nodepool_ng.zk.client import KazooStore
+from nodepool_ng.zk.installation import join
+
+START_TIMEOUT = 60.0  # seconds; on a busy machine Python alone takes a few to import everything
+LOOPBACK = "127.0.0.1,localhost"
+FOREIGN = ("STATSD_", "OS_", "DIB_", "NODEPOOL_")
+"""Beginnings of environment variables that would have the daemons do other than the demo's configuration says."""
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the text says why."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What runs. `stop` ends all of it, in the order in which nobody misses anybody."""
+
+    folder: Folder
+    env: Mapping[str, str]
+    daemons: list[Child] = field(default_factory=list)
+    clouds: list[Child] = field(default_factory=list)
+    zookeeper: Server | None = None
+    store_ends: ExitStack = field(default_factory=ExitStack)
+    regions: dict[ProviderName, RegionClient] = field(default_factory=dict)
+    sessions: list[View | Scheduler] = field(default_factory=list)
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        return (*self.daemons, *self.clouds)
+
+    def check(self) -> None:
+        """Raise `DemoFailed` when something that should run does not."""
+        for child in self.children:
+            if child.returncode is not None:
+                raise DemoFailed(f"{child.name} has ended with exit status {child.returncode}")
+
+    def store(self) -> KazooStore:
+        """Return a new session, to be started."""
+        assert self.zookeeper is not None
+        return KazooStore(ZooKeeperSettings(hosts=(self.zookeeper.address,)))
+
+    def stop_daemons(self) -> Mapping[str, int]:
+        """End launcher and builder as an operator would; return their exit statuses by name."""
+        for daemon in self.daemons:
+            daemon.ask_to_end()
+        return {daemon.name: daemon.end() for daemon in self.daemons}
+
+    def stop(self) -> None:
+        """End everything, whatever state it is in."""
+        for session in reversed(self.sessions):
+            session.stop()
+        self.stop_daemons()
+        for cloud in self.clouds:
+            cloud.end()
+        self.store_ends.close()
+
+
+def environment(folder: Folder, base: Mapping[str, str]) -> dict[str, str]:
+    """Return the daemons' environment: nothing that leads them elsewhere, no proxy on the way to this machine."""
+    env = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
+    for name in ("no_proxy", "NO_PROXY"):
+        env[name] = ",".join(filter(None, (env.get(name), LOOPBACK)))
+    return {
+        **env,
+        "OS_CLIENT_CONFIG_FILE": str(folder.clouds),
+        "PYTHONUNBUFFERED": "1",
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), env.get("PATH", os.defpath))),
+    }
+
+
+def program(name: str) -> str:
+    """Return the path of one of our console scripts; raise `DemoFailed`."""
+    path = Path(sys.executable).parent / name
+    if not path.exists():
+        raise DemoFailed(f"{path} is not there: run `make install`")
+    return str(path)
+
+
+def start_clouds(parts: Parts) -> None:
+    """Start the simulated clouds; returns before they are up."""
+    folder = parts.folder
+    config = folder.path / "simulation.yaml"
+    config.write_text(settings.simulation())
+    options = ["--config", str(config), "--port-file", str(_port_file(folder)), "--clouds-yaml", str(folder.clouds)]
+    parts.clouds.append(Child("nodepool-sim", [program("nodepool-sim"), *options], folder.logs / "sim.log", parts.env))
+
+
+def await_clouds(parts: Parts) -> str:
+    """Wait until the simulated clouds are up, and return their address."""
+    (child,) = parts.clouds
+    port = _port_file(parts.folder)
+    deadline = time.monotonic() + START_TIMEOUT
+    while not port.exists():
+        if child.ended_within(0.02):
+            raise DemoFailed(f"{child.name} has ended with exit status {child.returncode}")
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"{child.name} was not up after {START_TIMEOUT:.0f} s")
+    url = f"http://127.0.0.1:{port.read_text().strip()}"
+    client = SimClient(url)
+    parts.regions = {region.provider: client.region(region.cloud, region.name) for region in REGIONS}
+    return url
+
+
+def start_zookeeper(parts: Parts) -> str:
+    """Start a private ZooKeeper, with its data in the demo's folder, and return its address."""
+    tempfile.tempdir = str(parts.folder.scratch)
+    try:
+        parts.zookeeper = parts.store_ends.enter_context(private_server())
+    except NoZooKeeper as error:
+        raise DemoFailed(str(error)) from None
+    return parts.zookeeper.address
+
+
+def start_daemons(parts: Parts, *, really: bool) -> None:
+    """Write the configuration, and start builder and launcher on it."""
+    folder = parts.folder
+    assert parts.zookeeper is not None
+    ports: dict[ProviderName, int] = {}
+    for provider, region in parts.regions.items():
+        port = region.state().ssh_port
+        assert port is not None
+        ports[provider] = port
+    dib_cmd = None if really else building.STAND_IN
+    folder.config.write_text(settings.nodepool(folder, parts.zookeeper.port, ports, dib_cmd))
+    for name, options in (("builder", ()), ("launcher", ("--no-webapp",))):
+        parts.daemons.append(_daemon(parts, name, options))
+
+
+def open_sessions(parts: Parts) -> tuple[View, Scheduler]:
+    """Connect the eyes of the demo and its CI scheduler."""
+    view = View(parts.store())
+    scheduler = Scheduler(parts.store())
+    for session in (view, scheduler):
+        parts.sessions.append(session)
+        session.start()
+    return view, scheduler
+
+
+def prepare_tree(parts: Parts) -> None:
+    """Create what every peer finds in a tree that is in use, so that all may look at once."""
+    store = parts.store()
+    store.start()
+    try:
+        join(store)
+    finally:
+        store.stop()
+
+
+def wait_for(
+    parts: Parts, view: View, condition: Callable[[], bool], timeout: Seconds, what: str, every: Seconds = 0.25
+) -> None:
+    """Wait until `condition`, which looks and shows, is true. Raises `DemoFailed` when something ended meanwhile, or
+    after `timeout`."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        parts.check()
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"after {timeout:.0f} s there is still no {what}")
+        view.wait(every)
+
+
+def _daemon(parts: Parts, name: str, options: Sequence[str]) -> Child:
+    folder = parts.folder
+    command = [program(f"nodepool-{name}"), "-f", "-c", str(folder.config)]
+    command += ["-p", str(folder.path / f"{name}.pid"), *options]
+    return Child(f"nodepool-{name}", command, folder.logs / f"{name}.log", parts.env)
+
+
+def _port_file(folder: Folder) -> Path:
+    return folder.path / "simulation.port"
