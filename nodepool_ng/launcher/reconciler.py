@@ -100,12 +100,13 @@ class Reconciler:
                 self._absorb(self._mirror.take(letter))
 
     def turn(self) -> Timestamp | None:
-        """Plan if something happened or an instant has come; return when to be called again, None for not by
-        itself."""
+        """Plan if something happened or an instant has come; return when to be called again. None: not before the
+        next letter."""
         now = self.world.now = self._clock.now()
-        due = self._news or (self._wake is not None and now >= self._wake)
-        if not due or self._stopping or not self._sees():
-            return self._wake if not self._news else None
+        if self._stopping or not self._sees():
+            return None
+        if not self._news and (self._wake is None or now < self._wake):
+            return self._wake
         ahead = self._not_before - self._clock.monotonic()
         if ahead > 0:
             return now + ahead

@@ -87,6 +87,13 @@ class VirtualScheduler:
         self._advance(self._job(job, seconds, more), None)
         return job
 
+    def withdraw(self, request: RequestId) -> None:
+        """Delete a request, as a client does that has lost interest: at any moment, without a lock."""
+        self._advance(self._delete(request), None)
+
+    def _delete(self, request: RequestId) -> Script:
+        yield Round((Commit((Delete(paths.request(request)),)),))
+
     def _job(self, job: Job, seconds: Seconds, more: dict[str, Any]) -> Script:
         wanted = NodeRequest(
             id=RequestId(""),

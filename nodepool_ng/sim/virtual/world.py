@@ -11,6 +11,7 @@ from nodepool_ng.launcher.registration import pool_keys
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model.ids import InstallationId, PoolId, ProviderName, Seconds, Timestamp
 from nodepool_ng.model.settings import Settings
+from nodepool_ng.shell.effect import Step
 from nodepool_ng.shell.runner import Hooks
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Caller
@@ -29,7 +30,34 @@ MESSAGE_TIME: Seconds = 0.001
 """How long a message between a client and ZooKeeper is on its way."""
 KEYS_AFTER: Seconds = 0.1
 """How long reading a server's host keys takes."""
-SETTLE: Seconds = 15.0
+SESSION_TIMEOUT: Seconds = 10.0
+SETTLE: Seconds = SESSION_TIMEOUT + 5.0
+
+
+class Killed(Exception):
+    """Raised by a hook: the process dies here."""
+
+
+@dataclass(slots=True)
+class KillAt:
+    """Hooks that let a process die at one of its steps: before it is taken, or when its answer has come.
+
+    Steps are counted from 1, their beginnings and ends apart; with `point` 0 they are only counted.
+    """
+
+    point: int = 0
+    seen: int = 0
+
+    def before(self, action: object, step: Step) -> None:
+        self._pass()
+
+    def after(self, action: object, step: Step, answer: object) -> None:
+        self._pass()
+
+    def _pass(self) -> None:
+        self.seen += 1
+        if self.seen == self.point:
+            raise Killed
 
 
 class _Keys:
@@ -120,10 +148,27 @@ class Installation:
         store.start()
         return launcher
 
-    def _deal(self, launcher: VirtualLauncher, letter: Any) -> None:
+    def kill(self, launcher: VirtualLauncher) -> None:
+        """End a launcher as kill -9 does; its session ends when ZooKeeper has not heard of it for long enough."""
         if launcher.alive:
+            session = launcher.kill()
+            self.timeline.schedule(SESSION_TIMEOUT, lambda: self.tree.end_session(session))
+
+    def _deal(self, launcher: VirtualLauncher, letter: Any) -> None:
+        if not launcher.alive:
+            return
+        try:
             launcher.reconciler.deal(letter)
             self._turn(launcher)
+        except Killed:
+            self.kill(launcher)
+
+    def _woken(self, launcher: VirtualLauncher, wake: float) -> None:
+        launcher.wakes.remove(wake)
+        try:
+            self._turn(launcher)
+        except Killed:
+            self.kill(launcher)
 
     def _turn(self, launcher: VirtualLauncher) -> None:
         if not launcher.alive:
@@ -132,10 +177,6 @@ class Installation:
         if wake is not None and wake not in launcher.wakes:
             launcher.wakes.append(wake)
             self.timeline.schedule_at(wake, lambda: self._woken(launcher, wake))
-
-    def _woken(self, launcher: VirtualLauncher, wake: float) -> None:
-        launcher.wakes.remove(wake)
-        self._turn(launcher)
 
     def _hex(self) -> str:
         return uuid.UUID(int=self.rng.getrandbits(128)).hex

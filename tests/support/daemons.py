@@ -1,0 +1,148 @@
+"""Whole daemons as processes: a folder of configuration, simulated clouds, and the console scripts of the product.
+
+Everything is started on free ports, in a folder of its own, and dies with the test.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from nodepool_ng.model.settings import ZooKeeperSettings
+from nodepool_ng.sim.client import SimClient
+
+PATIENCE = 60.0  # seconds
+SCRIPTS = Path(sys.executable).parent
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Daemon:
+    """A child process with a log; `kill` is kill -9."""
+
+    def __init__(self, argv: list[str], log: Path, env: Mapping[str, str]) -> None:
+        self.argv = argv
+        self.log = log
+        self._env = {**os.environ, **env}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Daemon":
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509
+            )
+        return self
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        assert self.process is not None
+        self.process.wait(PATIENCE)
+
+    def stop(self) -> int:
+        """Stop in order and return the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+
+class Site:
+    """Simulated clouds and the files that daemons are pointed at."""
+
+    def __init__(self, folder: Path, zookeeper: ZooKeeperSettings) -> None:
+        self.folder = folder
+        self.zookeeper = zookeeper
+        self._running: list[Daemon] = []
+        self.sim: SimClient
+
+    def start_clouds(self, **settings: object) -> SimClient:
+        """Start nodepool-sim with these settings (see `sim.config`); returns the way to its admin endpoint."""
+        config = self.folder / "sim.yaml"
+        config.write_text(yaml.safe_dump(settings))
+        port = self.folder / "port"
+        self.daemon(
+            "nodepool-sim", "--config", str(config), "--port-file", str(port), "--clouds-yaml", str(self.clouds_yaml)
+        )
+        wait_for(port.exists, "nodepool-sim listens")
+        self.sim = SimClient(f"http://127.0.0.1:{port.read_text().strip()}")
+        return self.sim
+
+    @property
+    def clouds_yaml(self) -> Path:
+        return self.folder / "clouds.yaml"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "nodepool.yaml"
+
+    def configure(self, **settings: object) -> None:
+        """Write nodepool.yaml; where ZooKeeper is goes in by itself."""
+        (host,) = self.zookeeper.hosts
+        name, _, port = host.rpartition(":")
+        servers = [{"host": name, "port": int(port), "chroot": self.zookeeper.chroot}]
+        draft = self.folder / "nodepool.yaml.new"
+        draft.write_text(yaml.safe_dump({"zookeeper-servers": servers, **settings}, sort_keys=False))
+        draft.replace(self.config)
+
+    def daemon(self, name: str, *arguments: str, tag: str = "", start: bool = True) -> Daemon:
+        """Start a console script of the product."""
+        daemon = Daemon(
+            [str(SCRIPTS / name), *arguments],
+            self.folder / f"{name}{tag}.log",
+            {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "HOME": str(self.folder)},
+        )
+        self._running.append(daemon)
+        return daemon.start() if start else daemon
+
+    def launcher(self, tag: str = "", *arguments: str) -> Daemon:
+        return self.daemon("nodepool-launcher", "-c", str(self.config), "-d", *arguments, tag=tag)
+
+    def logs(self, name: str = "nodepool-launcher") -> str:
+        return "".join(path.read_text() for path in sorted(self.folder.glob(f"{name}*.log")))
+
+    def stop(self) -> None:
+        for daemon in reversed(self._running):
+            if daemon.running:
+                daemon.kill()
+
+
+@contextmanager
+def site(folder: Path, zookeeper: ZooKeeperSettings) -> Iterator[Site]:
+    """A site whose processes are gone when the block ends."""
+    made = Site(folder, zookeeper)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def wait_for(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
+    """Wait until something outside of this process holds; there is no event to wait on, so look again and again."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {patience:g} s: {what}")
+        time.sleep(0.05)
