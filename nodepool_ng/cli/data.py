@@ -17,6 +17,8 @@ from nodepool_ng.zk.store import Commit, Committed, Create, Delete, Failure, Pro
 
 AT_ONCE = 1000
 """Sequence numbers used up in one round."""
+HIGHEST = 1_000_000
+"""No upload was ever numbered that high; each number below it has to be used up on its own."""
 
 
 @click.command("export-image-data")
@@ -77,6 +79,9 @@ def _read(path: str) -> Mapping[str, bytes]:
     for at, data in found.items():
         if not isinstance(data, str) or not _is_image_data(at):
             raise Failed(f"{path}: {printable(at)} is not the record of an image, nothing was imported.")
+        number = at.rpartition("/")[2]
+        if isinstance(paths.parse(at), UploadAt) and number.isdigit() and int(number) > HIGHEST:
+            raise Failed(f"{path}: {printable(at)} has a number too high to be true, nothing was imported.")
     return {at: found[at].encode("utf-8") for at in sorted(found, key=lambda at: at.split("/"))}
 
 

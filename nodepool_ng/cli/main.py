@@ -1,5 +1,6 @@
 """The program `nodepool`: global options, and the way to the commands, each of which is loaded when it is called."""
 
+import io
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -89,5 +90,6 @@ def cli(ctx: click.Context, config: str, secure: str | None, logging: str | None
 def main() -> None:
     """Run the program and exit. What a terminal's character set lacks is written as escapes."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     cli(prog_name="nodepool")

@@ -10,8 +10,8 @@ from nodepool_ng.model.component import BUILDER, LAUNCHER
 from nodepool_ng.model.ids import NodeId, Seconds
 from nodepool_ng.model.node import Node
 from nodepool_ng.zk import locks, paths
-from nodepool_ng.zk.codec import Damaged, Ghost, decode_component, decode_node
-from nodepool_ng.zk.store import Answer, Children, Get, Got, Names, Problem
+from nodepool_ng.zk.codec import Damaged, Ghost, decode_component, decode_node, encode_node
+from nodepool_ng.zk.store import Answer, Children, Committed, Get, Got, Names, Problem, Set
 
 
 class Vanished(Exception):
@@ -67,9 +67,6 @@ def write(connection: Connection, held: locks.Held, node: Node, version: int) ->
         Vanished: the node is gone.
         Failed: the lock was lost.
     """
-    from nodepool_ng.zk.codec import encode_node
-    from nodepool_ng.zk.store import Committed, Set
-
     done = connection.commit(
         locks.guard(held), Set(paths.node(node.id), encode_node(node), version), locks.release(held)
     )

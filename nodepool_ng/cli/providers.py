@@ -12,7 +12,7 @@ from nodepool_ng.cli.session import Connection, Session
 from nodepool_ng.cli.table import Table, printable
 from nodepool_ng.model.ids import ProviderName
 from nodepool_ng.zk import paths
-from nodepool_ng.zk.store import Commit, Committed, Delete, Failure
+from nodepool_ng.zk.store import Commit, Delete, Failure
 
 ERASE_TRIES = 5
 
@@ -99,7 +99,7 @@ def _erase(connection: Connection, roots: Sequence[str]) -> None:
         if not trees:
             return
         done = connection.ask([Commit(tuple(map(Delete, tree))) for tree in trees.values()])
-        failures = [answer for answer in done if not isinstance(answer, Committed) and isinstance(answer, Failure)]
+        failures = [answer for answer in done if isinstance(answer, Failure)]
         if not failures:
             return
     raise Failed(f"Not everything could be erased, since somebody still uses it: {failures[0]}.")

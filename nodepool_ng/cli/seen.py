@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
+from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.model.ids import BuildId, ImageName, NodeId, ProviderName, RequestId, Timestamp, UploadId
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.node import Node
@@ -165,8 +166,11 @@ def _uploads(ask: Ask, builds: Sequence[BuildAt]) -> list[UploadAt]:
 
 
 def _children(ask: Ask, parents: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return the names below each of the parents; none below one that does not exist."""
+    """Return the names below each of the parents; none below one that does not exist. Raises `Failed`."""
     answers = ask([Children(path) for path in parents]) if parents else ()
+    for answer in answers:
+        if isinstance(answer, Failure) and answer.problem is not Problem.NO_NODE:
+            raise Failed(f"{answer}.")
     return [answer.names if isinstance(answer, Names) else () for answer in answers]
 
 

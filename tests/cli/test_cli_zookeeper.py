@@ -1,6 +1,7 @@
 """The program as a process and in process, on a real ZooKeeper, beside real kazoo locks."""
 
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -71,6 +72,19 @@ def test_the_process_lists_what_is_there_and_creates_nothing(config, kazoo, put_
     assert column(done, 2) == ["0000000000", "0000000001", "0000000002"]
     assert column(done, 6) == ["192.0.2.1"] * 3
     assert kazoo.get_children("/nodepool/nodes/0000000000") == []
+
+
+def test_what_a_terminal_cannot_write_is_escaped(config, put_node):
+    put_node(comment="\u65e5", public_ipv4="\x1b[2J")
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, "-c", config, "list", "--detail"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "iso-8859-1"},
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert rb"\u65e5" in done.stdout
+    assert rb"\x1b[2J" in done.stdout
 
 
 def test_a_node_locked_by_kazoo_is_told_and_left_alone(config, kazoo, put_node):

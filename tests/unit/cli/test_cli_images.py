@@ -338,6 +338,7 @@ def test_an_import_overwrites_and_uses_up_the_numbers(world, two_images, tmp_pat
         '{"/nodepool/images/../pause": ""}',
         '{"/nodepool/images//pause": ""}',
         '{"/nodepool/images/x/pause": 1}',
+        '{"/nodepool/images/x/builds/b/providers/p/images/2147483646": "{}"}',
         '{"/nodepool/images/x/pause": "", "/zuul": ""}',
         '{"/nodepool/images/\\u001b/pause": ""}',
     ],
