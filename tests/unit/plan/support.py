@@ -5,11 +5,10 @@ A `Scene` is what a planner sees, piece by piece; `plan()` asks it what is to be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from nodepool_ng.model.action import Action, Subject, subjects
+from nodepool_ng.model.action import Action, Claim, Decline, HandOut, Subject, subjects
 from nodepool_ng.model.census import Census, PoolKey
 from nodepool_ng.model.component import POOL, Component
 from nodepool_ng.model.image import Upload
@@ -89,7 +88,7 @@ class Scene:
             listed=NOW,
             full_listed=NOW,
             limits_read=NOW,
-            limits=quota or Resources({"instances": 10, "cores": 40, "ram": 40000}),
+            limits=Resources({"instances": 10, "cores": 40, "ram": 40000}) if quota is None else quota,
             labels={label: LabelFacts(needs=needs) for label, needs in NEEDS.items()},  # type: ignore[misc]
         )
 
@@ -274,7 +273,13 @@ class Scene:
         return [reason.code.value for reason in self.plan().verdicts.get(request.id, ())]
 
 
-def all_of(
-    kind: type[_Action], actions: Iterable[object], where: Callable[[_Action], bool] = lambda _: True
-) -> list[_Action]:
-    return [action for action in actions if isinstance(action, kind) and where(action)]
+def ids(*numbers: int) -> tuple[str, ...]:
+    return tuple(f"{number:010d}" for number in numbers)
+
+
+SERVED = (HandOut, Claim, Decline)
+
+
+def served(scene: Scene) -> list[str]:
+    """Return the sequence numbers of the waiting requests that something is done for, in order."""
+    return [str(int(action.request[-10:])) for action in scene.plan().actions if isinstance(action, SERVED)]

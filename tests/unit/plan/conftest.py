@@ -1,0 +1,12 @@
+"""A scene to begin with."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.plan.support import Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
