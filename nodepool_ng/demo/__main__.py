@@ -24,6 +24,8 @@ def main(once: bool, keep: bool, plain: bool) -> None:
     Ctrl-C ends it, and everything that it started: with 0 once the pool is full and nothing but you is waited for,
     with 130 before that.
     """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     tty = sys.stdout.isatty() and not plain
     console = Console(force_terminal=tty, width=None if tty else WIDTH, soft_wrap=not tty)
     sys.exit(run(console, once=once, keep=keep))

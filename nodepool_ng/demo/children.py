@@ -27,6 +27,7 @@ class Child:
     def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
+        self._asked = False
         parent = os.getpid()
 
         def bind_to_parent() -> None:
@@ -62,8 +63,10 @@ class Child:
         return True
 
     def ask_to_end(self) -> None:
-        if self._process.poll() is None:
+        """Ask once: a second signal may meet a Python that has already given up its handlers, and kill it."""
+        if not self._asked and self._process.poll() is None:
             self._process.terminate()
+        self._asked = True
 
     def end(self, patience: Seconds = PATIENCE) -> int:
         """See that the process ends, by force when its patience is used up; return its exit status."""

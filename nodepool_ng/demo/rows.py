@@ -55,7 +55,7 @@ def nodes_row(sight: Sight, key: str = "nodes", text: str = "warm pool") -> Row:
     if booting:
         detail += f", {booting} booting"
     if phase is Phase.DONE:
-        detail += f" ({shares(free)}); {boots(free)}"
+        detail += f", {boots(free)} ({shares(free)})"
     return Row(key=key, text=text, phase=phase, detail=detail, done=len(free), total=WARM)
 
 

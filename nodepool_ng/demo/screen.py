@@ -13,7 +13,7 @@ from rich.text import Text
 
 from nodepool_ng.demo.rows import Phase, Row
 
-WORDS = {Phase.WAITING: "waits", Phase.GOING: "goes on", Phase.DONE: "done", Phase.FAILED: "FAILED"}
+WORDS = {Phase.WAITING: "wait", Phase.GOING: "begin", Phase.DONE: "done", Phase.FAILED: "FAILED"}
 MARKS = {Phase.WAITING: Text("·", "dim"), Phase.DONE: Text("✓", "green"), Phase.FAILED: Text("✗", "red bold")}
 BAR = 24  # columns
 
@@ -67,10 +67,10 @@ class Lines:
             if self._phases.get(row.key) is row.phase or row.phase is Phase.WAITING:
                 continue
             self._phases[row.key] = row.phase
-            over = row.phase is not Phase.GOING
-            words = [row.text, WORDS[row.phase], f"in {self._times.of(row, now)}" if over else ""]
-            line = " ".join(filter(None, words)) + (f": {row.detail}" if row.detail and over else "")
-            self._print(f"{now - self._start:6.1f} s  {line}")
+            line = f"{now - self._start:6.1f} s  {WORDS[row.phase]:6} {row.text}"
+            if row.phase is not Phase.GOING:
+                line += f" ({self._times.of(row, now)})" + (f": {row.detail}" if row.detail else "")
+            self._print(line)
 
     def say(self, text: str) -> None:
         self._print(text)
@@ -114,12 +114,13 @@ class Terminal:
 
     def _table(self) -> RenderableType:
         now = time.monotonic()
-        grid = Table.grid(padding=(0, 1))
+        rows = tuple(self._rows.values())
+        grid = Table.grid(padding=(0, 1), expand=True)
         grid.add_column(width=1)
-        grid.add_column(no_wrap=True, min_width=26)
-        grid.add_column(no_wrap=True, justify="right", min_width=7)
-        grid.add_column(overflow="ellipsis", no_wrap=True)
-        for row in tuple(self._rows.values()):
+        grid.add_column(no_wrap=True, width=max((len(row.text) for row in rows), default=1))
+        grid.add_column(no_wrap=True, justify="right", width=7)
+        grid.add_column(overflow="ellipsis", no_wrap=True, ratio=1)
+        for row in rows:
             mark = self._spinner if row.phase is Phase.GOING else MARKS[row.phase]
             style = "dim" if row.phase is Phase.WAITING else ""
             grid.add_row(mark, Text(row.text, style), Text(self._times.of(row, now), "cyan"), self._detail(row))

@@ -35,9 +35,14 @@ class Region:
 
 REGIONS = (Region("harbor", "north"), Region("harbor", "south"), Region("meadow", "west"))
 
-MIN_READY: Mapping[LabelName, int] = MappingProxyType({ANYWHERE: 6, **{region.label: 2 for region in REGIONS}})
+MIN_READY: Mapping[LabelName, int] = MappingProxyType({ANYWHERE: 3, **{region.label: 3 for region in REGIONS}})
 """The warm pool: a dozen nodes, some in every region."""
 WARM = sum(MIN_READY.values())
+
+JOBS: Mapping[str, tuple[LabelName, ...]] = MappingProxyType(
+    {"unit-tests": (ANYWHERE,), "cluster-tests": (REGIONS[-1].label,) * 3}
+)
+"""What the CI scheduler runs, and on what. The last node of the last job is held."""
 
 _REGION = {
     "boot": {"uniform": [2, 4]},  # seconds

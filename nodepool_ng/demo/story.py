@@ -19,7 +19,7 @@ from nodepool_ng.demo.parts import DemoFailed, Parts
 from nodepool_ng.demo.rows import Phase, Row, filling, nodes_row
 from nodepool_ng.demo.scheduler import Scheduler, SchedulerError
 from nodepool_ng.demo.screen import Screen
-from nodepool_ng.demo.settings import ANYWHERE, ELEMENT, REGIONS, WARM
+from nodepool_ng.demo.settings import ELEMENT, JOBS, REGIONS, WARM
 from nodepool_ng.demo.view import Sight, Unseen, View
 from nodepool_ng.model.ids import NodeId
 from nodepool_ng.model.lifecycle import NodeState
@@ -42,7 +42,7 @@ class Story:
     view: View
     scheduler: Scheduler
     really: bool
-    jobs: list[jobs.Job] = field(default_factory=list)
+    runs: list[jobs.Job] = field(default_factory=list)
     sight: Sight = field(default_factory=Sight)
 
     def look(self) -> Sight:
@@ -67,7 +67,7 @@ def prepare(folder: Folder, screen: Screen, console: Console, ends: ExitStack) -
     _step(screen, "simulated clouds", lambda: f"at {parts.await_clouds(running)}: {regions}")
     parts.prepare_tree(running)
     view, scheduler = parts.open_sessions(running)
-    _step(screen, "nodepool-builder, nodepool-launcher", lambda: _started(running, really=not why))
+    _step(screen, "builder and launcher", lambda: _started(running, really=not why))
     return Story(folder, screen, console, running, view, scheduler, really=not why)
 
 
@@ -88,18 +88,18 @@ def fill(story: Story) -> None:
 
 def run_jobs(story: Story) -> None:
     """Play a CI scheduler: a job on one node, and one on a set of three, of which the last node is held."""
-    for name, labels, hold_last in (("unit-tests", (ANYWHERE,), False), ("cluster-tests", (ANYWHERE,) * 3, True)):
-        text = f"{name}: {len(labels)} × {ANYWHERE}"
+    for name, labels in JOBS.items():
+        hold_last = len(labels) > 1
+        text = f"{name} on {len(labels)} × {labels[0]}"
         story.screen.show([Row(key=name, text=text, phase=Phase.GOING)])
         job = jobs.begin(story.scheduler, name, labels)
-        story.jobs.append(job)
-        where = f"{', '.join(str(int(node.id)) for node in job.nodes)} in {job.nodes[0].provider}"
-        given = f"handed out in {jobs.span(job.timing.took)}: node {where}"
+        story.runs.append(job)
+        where = f"{', '.join(node.id for node in job.nodes)} in {job.nodes[0].provider}"
+        given = f"handed out in {jobs.span(job.timing.took)}: {where}"
         story.screen.show([Row(key=name, text=text, phase=Phase.GOING, detail=given)])
         jobs.work(story.scheduler, job)
         jobs.end(story.scheduler, job, hold_last=hold_last)
-        keys = "host keys match" if not job.strangers else "HOST KEYS DIFFER"
-        end = f"used, the last one held ({keys})" if hold_last else f"used ({keys})"
+        end = "used, the last one held" if hold_last else "used"
         story.screen.show([Row(key=name, text=text, phase=Phase.DONE, detail=f"{given}; {end}")])
 
 
@@ -140,7 +140,7 @@ def judge(story: Story, listed: subprocess.CompletedProcess[str]) -> bool:
     evidence = checks.Evidence(
         regions={provider: region.state() for provider, region in story.parts.regions.items()},
         sight=story.look(),
-        jobs=story.jobs,
+        jobs=story.runs,
         listed=listed.stdout,
         list_status=listed.returncode,
     )
@@ -153,7 +153,9 @@ def judge(story: Story, listed: subprocess.CompletedProcess[str]) -> bool:
         mark = "[green]ok[/]" if finding.good else "[red bold]NOT OK[/]"
         table.add_row(mark, finding.what, finding.detail)
     story.console.print(table)
-    return all(finding.good for finding in found)
+    good = all(finding.good for finding in found)
+    story.screen.say("\nAll is well." if good else f"\nNot all is well.\n{tails(story.folder)}")
+    return good
 
 
 def stay(story: Story) -> None:
@@ -217,8 +219,8 @@ def tails(folder: Folder) -> str:
 
 def _started(running: Parts, *, really: bool) -> str:
     parts.start_daemons(running, really=really)
-    how = f"images are built by disk-image-create from elements/{ELEMENT}" if really else "the image is ready-made"
-    return f"processes {', '.join(str(child.pid) for child in running.daemons)}; {how}"
+    how = f"the image comes from elements/{ELEMENT}" if really else "the image is ready-made"
+    return f"{', '.join(f'{child.name} is process {child.pid}' for child in running.daemons)}; {how}"
 
 
 def _step(screen: Screen, text: str, do: Callable[[], str]) -> None:
