@@ -168,7 +168,7 @@ class Scene:
             "state_time": NOW - 5,
             "labels": labels,
         }
-        request = NodeRequest(**{**default, **changes})
+        request = NodeRequest(**{**default, **changes, "state": RequestState(changes.get("state", "requested"))})
         self.requests[request.id] = request
         if lock is not None:
             self.request_locks[request.id] = lock
