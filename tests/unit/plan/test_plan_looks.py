@@ -1,0 +1,81 @@
+"""When clouds are looked at: everything each minute, changes each second while something is expected."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodepool_ng.model.action import ListServers, ReadCapacity
+from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.model.snapshot import Backoff, Side
+from tests.unit.plan.support import NOW, Scene
+
+
+def looks(scene: Scene) -> list[tuple[str, float | None]]:
+    return [
+        ("list", action.since) if isinstance(action, ListServers) else ("capacity", None)
+        for action in scene.does(ListServers, ReadCapacity)
+    ]
+
+
+def test_an_unknown_cloud_is_looked_at_at_once(scene: Scene) -> None:
+    del scene.facts["acme"]
+    assert looks(scene) == [("capacity", None), ("list", None)]
+
+
+def test_everything_is_listed_each_minute(scene: Scene) -> None:
+    assert not looks(scene)
+    assert scene.plan().wake == NOW + 60
+    scene.now = NOW + 60
+    assert looks(scene) == [("list", None)]
+
+
+def test_capacity_is_read_every_five_minutes_or_when_it_was_reset(scene: Scene) -> None:
+    scene.cloud(full_listed=NOW + 280, listed=NOW + 280)
+    scene.now = NOW + 280
+    assert scene.plan().wake == NOW + 300
+    scene.now = NOW + 300
+    assert looks(scene) == [("capacity", None)]
+    scene.now = NOW + 281
+    scene.cloud(limits_read=None, full_listed=None)
+    assert looks(scene) == [("capacity", None), ("list", None)]
+
+
+@pytest.mark.parametrize("state", [NodeState.INIT, NodeState.BUILDING, NodeState.DELETING])
+def test_changes_are_listed_each_second_while_something_is_expected(scene: Scene, state: NodeState) -> None:
+    scene.node(1, state, lock=Side.FOREIGN)
+    assert not looks(scene)
+    assert scene.plan().wake == NOW + 1
+    scene.now = NOW + 1
+    assert looks(scene) == [("list", NOW - 10)]
+
+
+@pytest.mark.parametrize("state", [NodeState.READY, NodeState.IN_USE, NodeState.HOLD])
+def test_nothing_is_expected_of_nodes_that_are_up(scene: Scene, state: NodeState) -> None:
+    scene.node(1, state, lock=Side.FOREIGN)
+    scene.node(2, NodeState.BUILDING, at="zeta/main", lock=Side.FOREIGN)
+    scene.now = NOW + 1
+    assert not looks(scene)
+
+
+def test_a_cloud_in_trouble_is_left_alone_until_its_time(scene: Scene) -> None:
+    del scene.facts["acme"]
+    scene.more["provider_backoff"] = {"acme": Backoff(until=NOW + 8, failures=3)}
+    plan = scene.plan()
+    assert not looks(scene)
+    assert plan.wake == NOW + 8
+    scene.now = NOW + 8
+    assert len(looks(scene)) == 2
+
+
+def test_only_one_list_of_a_provider_is_in_flight(scene: Scene) -> None:
+    del scene.facts["acme"]
+    for action in scene.plan().actions:
+        scene.fly(action)
+    assert not looks(scene)
+
+
+def test_providers_that_are_not_ours_are_not_looked_at(scene: Scene) -> None:
+    scene.facts.clear()
+    scene.leased.clear()
+    plan = scene.plan()
+    assert (plan.actions, plan.wake) == ((), None)
