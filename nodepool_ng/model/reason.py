@@ -32,6 +32,22 @@ class Code(StrEnum):
     LAUNCH_FAILED = "launch-failed"
     ATTEMPT_FAILED = "attempt-failed"
     DUE = "due"
+    BY_HAND = "by-hand"
+    NO_BUILD = "no-build"
+    REBUILD_AGE = "rebuild-age"
+    NEW_FORMAT = "new-format"
+    FILE_GONE = "file-gone"
+    NOT_UPLOADED = "not-uploaded"
+    OBSOLETE = "obsolete"
+    NOT_CONFIGURED = "not-configured"
+    ORDERED = "ordered"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    EMPTIED = "emptied"
+    NO_RECORD = "no-record"
+    ALL_UPLOADED = "all-uploaded"
+    KNOWN = "known"
+    SESSION_LOST = "session-lost"
     # for waiting
     POOL_LIMIT = "pool-limit"
     PROVIDER_QUOTA = "provider-quota"
@@ -46,6 +62,13 @@ class Code(StrEnum):
     OTHER_POOL = "other-pool"
     AHEAD = "ahead"
     REGISTRY_UNSETTLED = "registry-unsettled"
+    PAUSED = "paused"
+    IMAGE_LOCKED = "image-locked"
+    BUSY = "busy"
+    IMAGE_BACKOFF = "image-backoff"
+    NOT_SEEN_YET = "not-seen-yet"
+    NOT_DUE = "not-due"
+    NOT_OURS = "not-ours"
     # for declining
     POOL_DISABLED = "pool-disabled"
     OUT_OF_SERVICE = "out-of-service"
@@ -74,6 +97,22 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.LAUNCH_FAILED: "the launch failed for good: {detail}",
         Code.ATTEMPT_FAILED: "the attempt failed: {detail}",
         Code.DUE: "it is time to look again",
+        Code.BY_HAND: "an operator asked for it",
+        Code.NO_BUILD: "there is no ready build of it",
+        Code.REBUILD_AGE: "the newest ready build is older than rebuild-age ({used:.0f} of {limit:.0f} s)",
+        Code.NEW_FORMAT: "the newest ready build lacks {detail}",
+        Code.FILE_GONE: "provider {provider} needs {detail}, which is not on the disk any more",
+        Code.NOT_UPLOADED: "the newest ready build is not there yet",
+        Code.OBSOLETE: "newer ones took its place",
+        Code.NOT_CONFIGURED: "the configuration does not have it any more",
+        Code.ORDERED: "its deletion was ordered",
+        Code.FAILED: "it failed",
+        Code.CRASHED: "whoever was making it is gone",
+        Code.EMPTIED: "nothing of it is left",
+        Code.NO_RECORD: "there is no record of it any more",
+        Code.ALL_UPLOADED: "it is uploaded everywhere, and delete-after-upload is set",
+        Code.KNOWN: "there is a record of it",
+        Code.SESSION_LOST: "the session that held the lock is over",
         Code.POOL_LIMIT: "the pool's limit of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.PROVIDER_QUOTA: "the provider's quota of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.TENANT_LIMIT: "the tenant's limit of {resource} leaves {limit:g}, {wanted:g} needed",
@@ -87,6 +126,13 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.OTHER_POOL: "pool {detail} has all of its labels",
         Code.AHEAD: "request {request} is ahead of it and has reserved what is free",
         Code.REGISTRY_UNSETTLED: "the registry of pools changed {used:.0f} s ago; waiting for {limit:.0f} s of quiet",
+        Code.PAUSED: "it is paused",
+        Code.IMAGE_LOCKED: "another builder is at it",
+        Code.BUSY: "{used:g} are under way and {limit:g} are allowed at a time",
+        Code.IMAGE_BACKOFF: "it failed {used:g} times; the next try is in {wanted:.0f} s: {detail}",
+        Code.NOT_SEEN_YET: "the images directory was not looked at yet",
+        Code.NOT_DUE: "the newest ready build is good enough",
+        Code.NOT_OURS: "its files are on another builder's disk",
         Code.POOL_DISABLED: "the pool is disabled by max-servers",
         Code.OUT_OF_SERVICE: "the provider is out of service: max-concurrency is 0",
         Code.NO_SUCH_LABEL: "the pool does not have label {label}",
@@ -128,6 +174,8 @@ def at(
 def sentence(reason: Reason) -> str:
     """Return the reason in words, without the place it applies to."""
     return SENTENCES[reason.code].format(
+        provider=reason.provider,
+        pool=reason.pool,
         request=reason.request,
         label=reason.label,
         resource=reason.resource,

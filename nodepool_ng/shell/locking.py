@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from nodepool_ng.shell import contender
 from nodepool_ng.shell.effect import Effect, ask, commit
 from nodepool_ng.zk.store import (
+    UNKNOWN_OUTCOME,
     Children,
     Commit,
     Committed,
@@ -47,6 +48,8 @@ class Busy:
     """The locks could not all be had; those that were are given back."""
 
     why: str
+    unsure: bool = False
+    """The connection failed: nobody knows, and contenders of ours may be left."""
 
 
 def take_locks(owner: str, wants: Sequence[Want]) -> Effect[tuple[Held, ...] | Busy]:
@@ -59,7 +62,7 @@ def take_locks(owner: str, wants: Sequence[Want]) -> Effect[tuple[Held, ...] | B
             return (yield from _judge(owner, wants, _contenders(made), answers[1:]))
         assert isinstance(made, Failure)
         if made.problem not in (Problem.NODE_EXISTS, Problem.NO_NODE):
-            return Busy(str(made))
+            return Busy(str(made), made.problem in UNKNOWN_OUTCOME)
         before, exist = exist, _who_exists(wants, exist, made)
         if exist == before:
             return Busy(str(made))
@@ -96,9 +99,10 @@ def _judge(
     owner: str, wants: Sequence[Want], contenders: Sequence[str], looks: Sequence[object]
 ) -> Effect[tuple[Held, ...] | Busy]:
     held = []
-    trouble = ""
+    trouble, unsure = "", False
     for position, (want, path) in enumerate(zip(wants, contenders, strict=True)):
         names, got = looks[2 * position], looks[2 * position + 1]
+        unsure |= any(isinstance(look, Failure) and look.problem in UNKNOWN_OUTCOME for look in (names, got))
         if not isinstance(names, Names) or contender.holder(names.names) != path.rpartition("/")[2]:
             trouble = f"{want.directory} is held by somebody else"
         elif not isinstance(got, Got):
@@ -108,7 +112,7 @@ def _judge(
     if not trouble:
         return tuple(held)
     yield from give_back(contenders)
-    return Busy(trouble)
+    return Busy(trouble, unsure)
 
 
 def give_back(contenders: Sequence[str]) -> Effect[None]:

@@ -1,0 +1,261 @@
+"""`nodepool-builder`: the daemon that builds images and brings them into the clouds."""
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from apscheduler.schedulers.background import BackgroundScheduler
+
+import nodepool_ng
+from nodepool_ng.builder import files, leftovers
+from nodepool_ng.builder.clouds import Drivers
+from nodepool_ng.builder.reconciler import DiskDue, Reconciler, Reconfigured
+from nodepool_ng.builder.workshop import Workshop
+from nodepool_ng.builder.world import World
+from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
+from nodepool_ng.drivers import Unavailable
+from nodepool_ng.model.clock import SystemClock
+from nodepool_ng.model.ids import InstallationId, Timestamp
+from nodepool_ng.model.image_action import Destination
+from nodepool_ng.model.settings import Settings, ZooKeeperSettings
+from nodepool_ng.shell.api_threads import ApiThreads
+from nodepool_ng.shell.inbox import Inbox
+from nodepool_ng.shell.process import AlreadyRunning, PidFile, block_signals, into_background, wait_for_signal
+from nodepool_ng.telemetry import logs
+from nodepool_ng.zk.client import KazooStore, close_session
+from nodepool_ng.zk.installation import join
+from nodepool_ng.zk.mirror import Mirror
+
+CONFIG_EVERY = 1.0  # seconds
+DISK_EVERY = 30.0  # seconds
+DEAD_BUILD_PATIENCE = 20.0  # seconds; what an earlier life was building gets that long to end by itself
+STOP_PATIENCE = 120.0  # seconds; a build's exit trap and the removal of its working directory take a while
+
+_log = logging.getLogger("nodepool.builder")
+
+
+class _Stop:
+    """The letter that ends the loop."""
+
+
+class Builder:
+    """All that runs in the process, put together; `run` returns when it has stopped."""
+
+    def __init__(
+        self, config: str, secure: str | None, pid_file: PidFile | None, *, build_workers: int, upload_workers: int
+    ) -> None:
+        own = [config, *([secure] if secure else [])]
+        self._clouds_files = frozenset(clouds_files(os.environ, os.getcwd(), str(Path.home())))
+        self._reloader = Reloader(Watched([*own, *self._clouds_files]), lambda: load(config, secure))
+        self._config = config
+        self._pid_file = pid_file
+        self._build_workers = build_workers
+        self._upload_workers = upload_workers
+        self._clock = SystemClock()
+        self._inbox: Inbox[Any] = Inbox()
+        self._api = ApiThreads(self._clock)
+        self._workshop = Workshop()
+        self._drivers = Drivers()
+
+    def run(self, loaded: Loaded) -> None:
+        """Run until a signal says to stop."""
+        if loaded.settings.zookeeper is None:
+            raise click.ClickException(
+                f"{self._config}: there are no zookeeper-servers; the builder needs at least one"
+            )
+        if loaded.settings.images_dir is None:
+            raise click.ClickException(f"{self._config}: there is no images-dir; the builder keeps its images there")
+        images_dir = Path(loaded.settings.images_dir)
+        try:
+            identity = files.builder_id(images_dir)
+        except OSError as error:
+            raise click.ClickException(f"images-dir {images_dir} cannot be used: {error}") from None
+        store = self._store(loaded.settings.zookeeper)
+        ticks = BackgroundScheduler(timezone="UTC")
+        with ExitStack() as stack:
+            self._end_dead_builds(images_dir)
+            store.start()
+            stack.callback(store.stop)
+            installation = join(store)
+            self._keep_session(store)
+            stack.callback(self._api.stop)
+            reconciler = self._reconciler(self._settled(loaded.settings), images_dir, identity, installation, store)
+            ticks.add_job(self._look_at_files, "interval", seconds=CONFIG_EVERY, max_instances=1)
+            ticks.add_job(self._inbox.post, "interval", [DiskDue()], seconds=DISK_EVERY)
+            ticks.start()
+            stack.callback(ticks.shutdown, wait=False)
+            loop = threading.Thread(target=self._loop, args=(reconciler,), name="reconciler")
+            loop.start()
+            _log.info("Builder %s of installation %s is running", identity, installation)
+            signal = wait_for_signal()
+            _log.info("Stopping on %s", signal.name)
+            self._inbox.post(_Stop())
+            loop.join(STOP_PATIENCE + 5.0)
+
+    def _store(self, settings: ZooKeeperSettings) -> KazooStore:
+        previous = self._pid_file.previous_session() if self._pid_file else None
+        if previous is not None and close_session(settings, *previous):
+            _log.info("Closed the session that the previous builder left open")
+        return KazooStore(settings)
+
+    def _keep_session(self, store: KazooStore) -> None:
+        client = store.client_id
+        if self._pid_file is not None and client is not None:
+            self._pid_file.keep_session(client)
+
+    def _end_dead_builds(self, images_dir: Path) -> None:
+        for ended in leftovers.end_dead_builds(images_dir, patience=DEAD_BUILD_PATIENCE):
+            _log.warning("Build %s-%s of an earlier life is over", ended.image, ended.build)
+            for problem in ended.litter:
+                _log.warning("It left something behind: %s", problem)
+
+    def _reconciler(
+        self, settings: Settings, images_dir: Path, identity: str, installation: InstallationId, store: KazooStore
+    ) -> Reconciler:
+        mirror = Mirror(store, self._inbox.post)
+        world = World(
+            settings=settings,
+            images_dir=images_dir,
+            installation=installation,
+            owner=uuid.uuid4().hex,
+            builder_id=identity,
+            hostname=socket.getfqdn(),
+            picture=mirror.picture,
+            new_id=lambda: uuid.uuid4().hex,
+            progress=self._progress,
+            build_workers=self._build_workers,
+            upload_workers=self._upload_workers,
+            now=self._clock.now(),
+        )
+        reconciler = Reconciler(
+            world=world,
+            mirror=mirror,
+            store=store,
+            clouds=self._api,
+            workshop=self._workshop,
+            clock=self._clock,
+            post=self._inbox.post,
+        )
+        mirror.start()
+        return reconciler
+
+    def _progress(self, to: Destination) -> Callable[[int], None]:
+        """Return what an upload tells its progress to; it ends the upload when the daemon stops."""
+
+        def sent(count: int) -> None:
+            _log.debug("Upload of %s: %.1f MB sent", to, count / 1e6)
+            if self._workshop.stopping:
+                raise Unavailable("the builder is stopping")
+
+        return sent
+
+    def _settled(self, settings: Settings, *, anew: bool = False) -> Settings:
+        settled = self._drivers.settle(settings, anew=anew)
+        self._api.use(self._drivers.drivers)
+        return settled
+
+    def _look_at_files(self) -> None:
+        """Post new settings when a file changed; a broken one leaves the old ones in force."""
+        found = self._reloader.poll()
+        match found:
+            case Loaded():
+                _log.info("The configuration changed")
+                anew = bool(self._clouds_files & self._reloader.changed)
+                self._inbox.post(Reconfigured(self._settled(found.settings, anew=anew)))
+            case ConfigError():
+                _log.error("The configuration stays as it was:\n%s", render(found.complaints))
+            case None:
+                pass
+
+    def _loop(self, reconciler: Reconciler) -> None:
+        """Deal with letters until told to stop and all effects have ended, or patience has."""
+        wake: float | None = 0.0
+        stop_by: float | None = None
+        while stop_by is None or (not reconciler.quiet and time.monotonic() < stop_by):
+            wait = None if wake is None else max(wake - self._clock.now(), 0.0)
+            for letter in self._inbox.take(wait if stop_by is None else min(wait or 1.0, 1.0)):
+                match letter:
+                    case _Stop():
+                        reconciler.stop()
+                        self._workshop.stop()
+                        stop_by = time.monotonic() + STOP_PATIENCE
+                    case _:
+                        self._deal(reconciler, letter)
+            wake = self._turn(reconciler)
+
+    def _deal(self, reconciler: Reconciler, letter: Any) -> None:
+        try:
+            reconciler.deal(letter)
+        except Exception:  # noqa: BLE001 - the reconciler's edge: one bad letter does not stop the others
+            _log.exception("A letter could not be dealt with: %r", type(letter).__name__)
+
+    def _turn(self, reconciler: Reconciler) -> Timestamp | None:
+        try:
+            return reconciler.turn()
+        except Exception:  # noqa: BLE001 - the reconciler's edge: the loop goes on
+            _log.exception("No plan could be made; the next one is tried in a second")
+            return self._clock.now() + 1.0
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-c", "config", default="/etc/nodepool/nodepool.yaml", show_default=True, help="The configuration file.")
+@click.option("-s", "secure", default=None, help="The file with secrets.")
+@click.option("-l", "log_config", default=None, help="A logging configuration: .yaml, .json, or ini.")
+@click.option(
+    "-p", "pid", default=None, help="The pid file.  [default: /var/run/nodepool/nodepool-builder.pid, if in background]"
+)
+@click.option("-f", "foreground", is_flag=True, help="Stay in the foreground.")
+@click.option("-d", "debug", is_flag=True, help="Stay in the foreground and log everything.")
+@click.option("--build-workers", type=click.IntRange(0), default=1, show_default=True, help="Builds at a time.")
+@click.option("--upload-workers", type=click.IntRange(0), default=4, show_default=True, help="Uploads at a time.")
+@click.version_option(nodepool_ng.__version__, message="Nodepool version: %(version)s")
+def main(
+    config: str,
+    secure: str | None,
+    log_config: str | None,
+    pid: str | None,
+    foreground: bool,
+    debug: bool,
+    build_workers: int,
+    upload_workers: int,
+) -> None:
+    """Build images when they are due, and upload them into every provider that lists them."""
+    try:
+        loaded = load(config, secure)
+    except ConfigError as error:
+        raise click.ClickException(render(error.complaints)) from None
+    stay = foreground or debug
+    if not stay:
+        into_background()
+    block_signals()
+    try:
+        if log_config is not None:
+            logs.from_file(log_config)
+        else:
+            logs.plain(debug=debug, file=None if stay else "/var/log/nodepool/nodepool-builder.log")
+    except logs.BadLoggingConfig as error:
+        raise click.ClickException(str(error)) from None
+    for complaint in loaded.warnings:
+        _log.warning("%s", complaint)
+    path = pid or (None if stay else "/var/run/nodepool/nodepool-builder.pid")
+    with ExitStack() as stack:
+        pid_file: PidFile | None = None
+        if path is not None:
+            try:
+                pid_file = stack.enter_context(PidFile(path))
+            except (AlreadyRunning, OSError) as error:
+                raise click.ClickException(f"the pid file cannot be had: {error}") from None
+        Builder(config, secure, pid_file, build_workers=build_workers, upload_workers=upload_workers).run(loaded)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
