@@ -10,7 +10,7 @@ from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.quota import NONE, Resources, Shortage, left, shortage, total
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.settings import Pool, Provider
-from nodepool_ng.model.snapshot import Snapshot
+from nodepool_ng.model.snapshot import Backoff, Snapshot
 
 
 class Ledger:
@@ -22,6 +22,7 @@ class Ledger:
         self._pool_room: dict[PoolKey, dict[str, float]] = {}
         self._tenant_room: dict[TenantName, dict[str, float]] = {}
         self._launches: dict[ProviderName, int] = {}
+        self._costs: dict[tuple[ProviderName, tuple[LabelName, ...]], Resources | str] = {}
         self.unsettled: set[ProviderName] = set()
         """Providers where launches in flight may be counted twice for a moment: as such, and by their records."""
         for action in starting(snapshot):
@@ -45,13 +46,10 @@ class Ledger:
     def obstacle(self, pool: Pool, labels: tuple[LabelName, ...], needs: Resources) -> Reason | None:
         """Return why launches that need so much cannot start in the pool now, or None when they can."""
         key = pool.key
-        for backoff in (
-            self._s.provider_backoff.get(pool.provider),
-            *(self._s.launch_backoff.get((*key, label)) for label in dict.fromkeys(labels)),
-        ):
-            if backoff is not None and backoff.until > self._s.now:
-                wait = backoff.until - self._s.now
-                return Reason(code=Code.BACKOFF, provider=key[0], pool=key[1], wanted=wait, detail=backoff.detail)
+        backoff = self._backoff(key, labels)
+        if backoff is not None:
+            wait = backoff.until - self._s.now
+            return Reason(code=Code.BACKOFF, provider=key[0], pool=key[1], wanted=wait, detail=backoff.detail)
         short = self.shortage(pool, needs)
         if short is not None:
             code, missing = short
@@ -101,16 +99,33 @@ class Ledger:
 
     def room(self, pool: Pool, needs: Resources) -> float:
         """Return how many times `needs` fits at the moment; infinite where nothing limits it."""
-        rooms = [self._pool(pool.key)]
+        least = _times(self._pool(pool.key), needs)
         if not pool.ignore_provider_quota:
-            rooms.append(self._provider(pool.provider))
-        times = [
-            room[name] / amount
-            for room in rooms
-            for name, amount in needs.amounts.items()
-            if amount > 0 and name in room
-        ]
-        return max(min(times, default=math.inf), 0)
+            least = min(least, _times(self._provider(pool.provider), needs))
+        return max(least, 0)
+
+    def cost(self, provider: ProviderName, labels: tuple[LabelName, ...]) -> Resources | str:
+        """Return what launching the labels takes, or, in words, what the cloud has not told yet."""
+        cost = self._costs.get((provider, labels))
+        if cost is None:
+            cost = self._costs[provider, labels] = self._cost(provider, labels)
+        return cost
+
+    def _cost(self, provider: ProviderName, labels: tuple[LabelName, ...]) -> Resources | str:
+        facts = self._s.facts.get(provider)
+        if facts is None or facts.limits_read is None or facts.full_listed is None:
+            return facts.error if facts and facts.error else "no answer yet"
+        unknown = next((label for label in labels if label not in facts.labels), None)
+        if unknown is not None:
+            return f"nothing about label {unknown} yet"
+        return total(facts.labels[label].needs for label in labels)
+
+    def _backoff(self, key: PoolKey, labels: tuple[LabelName, ...]) -> Backoff | None:
+        found = [self._s.provider_backoff.get(key[0])]
+        if self._s.launch_backoff:
+            found += [self._s.launch_backoff.get((*key, label)) for label in labels]
+        live = (backoff for backoff in found if backoff is not None and backoff.until > self._s.now)
+        return max(live, key=lambda backoff: backoff.until, default=None)
 
     def _take_in_flight(self, action: Claim | HandOut | LaunchNodes) -> None:
         if not isinstance(action, HandOut) and self._configured((action.provider, action.pool)):
@@ -182,6 +197,11 @@ def _subtract(room: dict[str, float], needs: Resources) -> None:
     for name, amount in needs.amounts.items():
         if name in room:
             room[name] -= amount
+
+
+def _times(room: dict[str, float], needs: Resources) -> float:
+    times = [room[name] / amount for name, amount in needs.amounts.items() if amount > 0 and name in room]
+    return min(times) if times else math.inf
 
 
 def _with(room: dict[str, float], more: Resources) -> Resources:

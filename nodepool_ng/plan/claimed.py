@@ -7,7 +7,6 @@ from nodepool_ng.model.action import (
     AdoptNode,
     Booted,
     Fulfil,
-    Launch,
     LaunchNodes,
     Release,
     RetireNode,
@@ -15,7 +14,6 @@ from nodepool_ng.model.action import (
 from nodepool_ng.model.ids import LabelName, NodeId
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
-from nodepool_ng.model.quota import total
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.settings import Pool
@@ -24,7 +22,7 @@ from nodepool_ng.plan.declining import decline
 from nodepool_ng.plan.desk import Desk
 from nodepool_ng.plan.launch import Do, Failed, NoRoom, Progress, Wait, progress
 from nodepool_ng.plan.nodes import never_asked
-from nodepool_ng.plan.serving import known, never, pick_zone
+from nodepool_ng.plan.serving import launches, never, pick_zone
 from nodepool_ng.plan.shelf import matched
 
 _LIVE = (NodeState.INIT, NodeState.BUILDING, NodeState.READY)
@@ -104,17 +102,15 @@ def _hand_over(
 def _replace(desk: Desk, request: NodeRequest, pool: Pool, nodes: list[Node], missing: tuple[LabelName, ...]) -> None:
     """Launch again what a claimed request lost, or let go of it where there is no room any more."""
     s = desk.s
-    facts = known(s, pool, missing)
+    needs = desk.ledger.cost(pool.provider, missing)
     if any(label not in pool.labels for label in missing) or never(s, desk.ledger, pool, missing) is not None:
         _let_go(desk, nodes, _released(request))
         return
-    if isinstance(facts, Reason):
+    if isinstance(needs, str):
         if pool.provider in s.facts and s.facts[pool.provider].error is not None:
             _let_go(desk, nodes, _released(request))
         return
     zone = next((node.az for node in nodes if node.az), None) or pick_zone(s, pool, request.id)
-    launches = tuple(Launch(label=label, zone=zone, needs=facts.labels[label].needs) for label in missing)
-    needs = total(launch.needs for launch in launches)
     obstacle = desk.ledger.obstacle(pool, missing, needs)
     if obstacle is not None:
         if obstacle.code is not Code.CONCURRENCY:
@@ -122,9 +118,15 @@ def _replace(desk: Desk, request: NodeRequest, pool: Pool, nodes: list[Node], mi
         return
     why = Reason(code=Code.ASKED_FOR, request=request.id)
     if desk.agenda.add(
-        LaunchNodes(request=request.id, provider=pool.provider, pool=pool.name, launches=launches, why=why)
+        LaunchNodes(
+            request=request.id,
+            provider=pool.provider,
+            pool=pool.name,
+            launches=launches(s, pool, missing, zone),
+            why=why,
+        )
     ):
-        desk.ledger.take(pool.key, needs, len(launches))
+        desk.ledger.take(pool.key, needs, len(missing))
 
 
 def _give_up(

@@ -27,7 +27,8 @@ class Evictions:
             node = s.nodes.nodes.get(action.node) if isinstance(action, RetireNode) else None
             if node is not None and node.state not in LEAVING:
                 self._send_away(node)
-        self._spares: dict[PoolKey, Resources] = {}
+        self._spares: dict[PoolKey, dict[NodeId, Node]] = {}
+        self._all_spare: dict[PoolKey, Resources] = {}
 
     def make_room(self, offer: Offer) -> tuple[Node, ...] | None:
         """Return the nodes that are to go so that the offer can start once they are gone.
@@ -45,8 +46,8 @@ class Evictions:
         there = total(amounts for other, amounts in self._leaving.items() if other[0] == key[0])
         if not self._short(offer, here, there):
             return ()
-        most = total(map(self._all_spare, pools))
-        if self._short(offer, here + (self._all_spare(key) if key in pools else NONE), there + most):
+        most = {pool: self._at_most(pool) for pool in pools}
+        if self._short(offer, here + most.get(key, NONE), there + total(most.values())):
             return None
         chosen: list[Node] = []
         for node in self._candidates(offer, pools):
@@ -77,15 +78,18 @@ class Evictions:
     def _candidates(self, offer: Offer, pools: list[PoolKey]) -> Iterator[Node]:
         """Yield the spare nodes of the pool, then those of the provider's other pools: they use the same quota."""
         for key in sorted(pools, key=lambda key: (key != offer.pool.key, key)):
-            for node in self._s.nodes.spare[key].values():
-                if node.id not in self._kept and self._shelf.has(node):
+            spares = self._spares.setdefault(key, self._s.nodes.spare[key].copy())
+            for node in list(spares.values()):
+                if not self._shelf.has(node):
+                    del spares[node.id]
+                elif node.id not in self._kept:
                     yield node
 
-    def _all_spare(self, key: PoolKey) -> Resources:
+    def _at_most(self, key: PoolKey) -> Resources:
         """Return what a pool's spare nodes use: no more than that can be had by sending them away."""
-        amounts = self._spares.get(key)
+        amounts = self._all_spare.get(key)
         if amounts is None:
-            amounts = self._spares[key] = total(map(self._s.nodes.uses, self._s.nodes.spare[key]))
+            amounts = self._all_spare[key] = total(map(self._s.nodes.uses, self._s.nodes.spare[key]))
         return amounts
 
     def _send_away(self, node: Node) -> None:

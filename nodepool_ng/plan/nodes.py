@@ -14,7 +14,7 @@ from nodepool_ng.model.action import (
     request_subject,
     warm_subject,
 )
-from nodepool_ng.model.ids import ProviderName, Seconds, ServerId
+from nodepool_ng.model.ids import NodeId, ProviderName, Seconds, ServerId
 from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.reason import Code, Reason
@@ -37,14 +37,19 @@ def plan_nodes(s: Snapshot, agenda: Agenda) -> None:
     for node in s.nodes.allocated.values():
         if _ours_to_mind(s, node):
             _allocated(s, agenda, node)
-    _spares(s, agenda)
+    ours = [node_id for node_id, side in s.node_locks.items() if side is Side.OURS]
+    _spares(s, agenda, ours)
     for node in s.nodes.in_state(NodeState.HOLD):
         if _ours_to_mind(s, node):
             _held(s, agenda, node)
-    for node in s.nodes.in_state(NodeState.USED, NodeState.IN_USE, NodeState.FAILED, NodeState.ABORTED):
-        if s.node_locks.get(node.id) is not Side.FOREIGN and _ours_to_mind(s, node):
-            code = Code.USED if node.state is NodeState.USED else Code.ABANDONED
-            agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, code)))
+    for state in (NodeState.USED, NodeState.IN_USE, NodeState.FAILED, NodeState.ABORTED):
+        there = s.nodes.by_state[state]
+        # Most nodes are in use by a client that holds the lock: they are passed over without looking at each.
+        for node_id in (*sorted(there.keys() - s.node_locks.keys()), *(n for n in ours if n in there)):
+            node = there[node_id]
+            if _ours_to_mind(s, node):
+                code = Code.USED if state is NodeState.USED else Code.ABANDONED
+                agenda.add(RetireNode(node=node.id, expect=state, why=_reason(node, code)))
     for node in s.nodes.in_state(NodeState.DELETING, NodeState.DELETED):
         if _ours_to_mind(s, node):
             _deleting(s, agenda, node)
@@ -128,13 +133,12 @@ def _allocated(s: Snapshot, agenda: Agenda, node: Node) -> None:
         agenda.add(FreeNode(node=node.id, why=why))
 
 
-def _spares(s: Snapshot, agenda: Agenda) -> None:
+def _spares(s: Snapshot, agenda: Agenda, ours: list[NodeId]) -> None:
     """Let go of spare nodes that are locked for no reason, and of those that are too old."""
-    for node_id, side in s.node_locks.items():
-        if side is Side.OURS:
-            node = s.nodes.nodes.get(node_id)
-            if node is not None and node.free and _ours_to_mind(s, node):
-                agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
+    for node_id in ours:
+        node = s.nodes.nodes.get(node_id)
+        if node is not None and node.free and _ours_to_mind(s, node):
+            agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
     for label in s.settings.labels.values():
         if label.max_ready_age > 0:
             for pool in s.nodes.spare:

@@ -8,7 +8,6 @@ from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import NONE, Resources, total
 from nodepool_ng.model.reason import Code, Reason, at
 from nodepool_ng.model.request import NodeRequest
-from nodepool_ng.model.server import ProviderFacts
 from nodepool_ng.model.settings import Pool
 from nodepool_ng.model.snapshot import Snapshot
 from nodepool_ng.plan.capacity import Ledger
@@ -18,14 +17,15 @@ from nodepool_ng.plan.shelf import Shelf
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What a pool would do for a request. `picks` has a node for each label that a ready one serves, else None.
+    """What a pool would do for a request. `picks` has a node for each label that a ready one serves, else None, and
+    `missing` are the labels that have to be launched.
 
     `needs` is what the launches take, `gives` what all of the nodes use. `obstacle` says why it cannot start now.
     """
 
     pool: Pool
     picks: tuple[Node | None, ...]
-    launches: tuple[Launch, ...] = ()
+    missing: tuple[LabelName, ...] = ()
     needs: Resources = NONE
     gives: Resources = NONE
     obstacle: Reason | None = None
@@ -33,6 +33,11 @@ class Offer:
     @property
     def nodes(self) -> tuple[NodeId, ...]:
         return tuple(node.id for node in self.picks if node is not None)
+
+    def launches(self, s: Snapshot, request: NodeRequest) -> tuple[Launch, ...]:
+        """Return what is to be launched, all of it in the zone of the nodes that are ready."""
+        zone = next((node.az for node in self.picks if node is not None), None)
+        return launches(s, self.pool, self.missing, zone or pick_zone(s, self.pool, request.id))
 
 
 def never(s: Snapshot, ledger: Ledger, pool: Pool, labels: tuple[LabelName, ...]) -> Reason | None:
@@ -73,39 +78,30 @@ def without_image(s: Snapshot, pool: Pool, label: LabelName) -> bool:
     return image is not None and (image, pool.provider) not in s.uploads
 
 
-def known(s: Snapshot, pool: Pool, labels: tuple[LabelName, ...]) -> ProviderFacts | Reason:
-    """Return the facts about a provider, if they suffice for launches of the labels; otherwise what lacks."""
-    facts = s.facts.get(pool.provider)
-    if facts is None or facts.limits_read is None or facts.full_listed is None:
-        detail = facts.error if facts and facts.error else "no answer yet"
-        return at(pool.key, Code.CLOUD_UNKNOWN, detail=detail)
-    for label in labels:
-        if label not in facts.labels:
-            return at(pool.key, Code.CLOUD_UNKNOWN, label=label, detail=f"nothing about label {label} yet")
-    return facts
-
-
 def offer(s: Snapshot, ledger: Ledger, shelf: Shelf, pool: Pool, request: NodeRequest) -> Offer:
     """Return what the pool would do for the request now."""
     picks = shelf.pick(pool.key, request.labels) if request.reuse else (None,) * len(request.labels)
-    missing = tuple(label for label, node in zip(request.labels, picks, strict=True) if node is None)
     kept = total(s.nodes.uses(node.id) for node in picks if node is not None)
+    missing = tuple(label for label, node in zip(request.labels, picks, strict=True) if node is None)
     if not missing:
         return Offer(pool=pool, picks=picks, gives=kept)
-    facts = known(s, pool, missing)
-    if isinstance(facts, Reason):
-        return Offer(pool=pool, picks=picks, obstacle=facts, gives=kept)
-    zone = next((node.az for node in picks if node is not None), None) or pick_zone(s, pool, request.id)
-    launches = tuple(Launch(label=label, zone=zone, needs=facts.labels[label].needs) for label in missing)
-    needs = total(launch.needs for launch in launches)
+    needs = ledger.cost(pool.provider, missing)
+    if isinstance(needs, str):
+        return Offer(pool=pool, picks=picks, gives=kept, obstacle=at(pool.key, Code.CLOUD_UNKNOWN, detail=needs))
     return Offer(
         pool=pool,
         picks=picks,
-        launches=launches,
+        missing=missing,
         needs=needs,
-        gives=kept + needs,
+        gives=kept + needs if kept.amounts else needs,
         obstacle=ledger.obstacle(pool, missing, needs),
     )
+
+
+def launches(s: Snapshot, pool: Pool, labels: tuple[LabelName, ...], zone: str | None) -> tuple[Launch, ...]:
+    """Return launches of labels whose cost is known."""
+    needs = s.facts[pool.provider].labels
+    return tuple(Launch(label=label, zone=zone, needs=needs[label].needs) for label in labels)
 
 
 def pick_zone(s: Snapshot, pool: Pool, thing: str) -> str | None:

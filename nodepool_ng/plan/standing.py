@@ -14,9 +14,9 @@ from nodepool_ng.plan.serving import never
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`able` are our pools that may serve it now, `impossible` those that never can, `yielding` the reasons of those
-    that leave it to another. `others` are the pools of other launchers that may have it. `reserving` are the pools of
-    which one reserves room for it; with `alone` that is always one of ours."""
+    """`able` are our pools that may serve it now, preferred ones first, `impossible` those that never can, `yielding`
+    the reasons of those that leave it to another. `others` are the pools of other launchers that may have it.
+    `reserving` are the pools of which one reserves room for it; with `alone` that is always one of ours."""
 
     able: tuple[Pool, ...]
     impossible: dict[PoolKey, Reason]
@@ -62,7 +62,7 @@ def look(desk: Desk, request: NodeRequest) -> Standing:
     top = min((priority for priority, _, paused in entrants if not paused), default=None)
     reserving = dict.fromkeys(key for priority, key, _ in entrants if top is None or priority <= top)
     return Standing(
-        able=tuple(able),
+        able=tuple(sorted(able, key=lambda pool: pool.priority)),
         impossible=impossible,
         yielding=tuple(yielding),
         others=tuple(others),

@@ -4,6 +4,7 @@ A request waits open for everybody until one pool can serve all of it. Whoever h
 the pool that it would take, so that a large request is not starved by small ones behind it.
 """
 
+import math
 from dataclasses import dataclass
 
 from nodepool_ng.model.action import Claim, HandOut, RetireNode
@@ -67,11 +68,15 @@ class Queue:
         desk = self._desk
         verdicts = [*standing.impossible.values(), *standing.yielding]
         offers = []
+        enough: float = math.inf
         for pool in standing.able:
+            if pool.priority > enough:
+                break
             made = offer(desk.s, desk.ledger, desk.shelf, pool, request)
             obstacle = desk.ledger.tenant_obstacle(request.tenant_name, made.gives) or made.obstacle
             if obstacle is None:
                 offers.append(made)
+                enough = pool.priority
             else:
                 verdicts.append(obstacle)
                 self._note(made, obstacle)
@@ -81,9 +86,9 @@ class Queue:
         if startable:
             best = min(
                 startable,
-                key=lambda made: (made.pool.priority, len(made.launches), -desk.ledger.room(made.pool, made.needs)),
+                key=lambda made: (made.pool.priority, len(made.missing), -desk.ledger.room(made.pool, made.needs)),
             )
-            elsewhere = self._ready_elsewhere(request, standing, best) if best.launches else None
+            elsewhere = self._ready_elsewhere(request, standing, best) if best.missing else None
             if elsewhere is None:
                 self._start(request, best)
             else:
@@ -143,12 +148,13 @@ class Queue:
         provider, pool = best.pool.key
         why = at(best.pool.key, Code.ASKED_FOR, request=request.id)
         action: HandOut | Claim = HandOut(request=request.id, provider=provider, pool=pool, nodes=best.nodes, why=why)
-        if best.launches:
+        if best.missing:
+            launches = best.launches(desk.s, request)
             action = Claim(
-                request=request.id, provider=provider, pool=pool, nodes=best.nodes, launches=best.launches, why=why
+                request=request.id, provider=provider, pool=pool, nodes=best.nodes, launches=launches, why=why
             )
         if desk.agenda.add(action):
-            desk.ledger.take(best.pool.key, best.needs, len(best.launches))
+            desk.ledger.take(best.pool.key, best.needs, len(best.missing))
             desk.ledger.give_tenant(request.tenant_name, best.gives)
 
 

@@ -6,6 +6,7 @@ Every launcher comes to the same division without talking to another, and what o
 leaves out. Pools of other software keep a target of their own; their nodes count, but nothing is left to them.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.settings import Label, Pool
 from nodepool_ng.plan.desk import Desk
 from nodepool_ng.plan.registry import SOFTWARE, key_of, rendezvous
-from nodepool_ng.plan.serving import known, never, pick_zone, unable
+from nodepool_ng.plan.serving import launches, never, pick_zone, unable
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,9 @@ def _most_of_ours(desk: Desk, key: PoolKey, label: LabelName) -> float | None:
     pool = provider.pools.get(key[1]) if provider else None
     if pool is None or label not in pool.labels or never(s, desk.ledger, pool, (label,)) is not None:
         return None
-    facts = known(s, pool, (label,))
-    if isinstance(facts, Reason):
+    needs = desk.ledger.cost(key[0], (label,))
+    if isinstance(needs, str):
         return 0 if key[0] in s.facts and s.facts[key[0]].error is not None else math.inf
-    needs = facts.labels[label].needs
     obstacle = desk.ledger.obstacle(pool, (label,), needs)
     if obstacle is not None and obstacle.code is Code.BACKOFF:
         desk.agenda.look_again(s.now + obstacle.wanted)
@@ -103,10 +103,11 @@ def _division(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey,
     Places are given to pools one by one. A pool's own places are filled by what it has; what is too much somewhere
     fills the first of the places that are left empty. A pool of ours that is passed over for want of room is short.
     """
+    entrants = tuple((place.priority, place.key) for place in places)
     given: dict[PoolKey, int] = {}
     empty: list[Place] = []
     for number in range(label.min_ready):
-        for place in _ranked(f"{label.name}/{number}", places):
+        for place in (places[rank] for rank in _ranks(f"{label.name}/{number}", entrants)):
             if given.get(place.key, 0) >= place.most:
                 if place.ours:
                     desk.short.add(place.key)
@@ -124,27 +125,31 @@ def _division(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey,
     return [(place, counts[place.key]) for place in places if place.key in counts]
 
 
-def _ranked(thing: str, places: list[Place]) -> list[Place]:
-    if len(places) < 2:
-        return places
-    return sorted(places, key=lambda p: (p.priority, -rendezvous(thing, "/".join(p.key)), p.key))
+@functools.lru_cache(maxsize=1 << 14)
+def _ranks(thing: str, entrants: tuple[tuple[int, PoolKey], ...]) -> tuple[int, ...]:
+    """Return positions in `entrants`, of priorities and pools, in the order in which they may have a thing."""
+
+    def rank(position: int) -> tuple[int, int, PoolKey]:
+        priority, key = entrants[position]
+        return priority, -rendezvous(thing, "/".join(key)), key
+
+    return tuple(sorted(range(len(entrants)), key=rank))
 
 
 def _launch(desk: Desk, pool: Pool, label: Label, ready: int, count: int) -> None:
     """Launch up to `count` nodes, as many as may start now."""
-    facts = known(desk.s, pool, (label.name,))
-    if isinstance(facts, Reason) or not desk.agenda.free(warm_subject(pool.provider, pool.name, label.name)):
+    needs = desk.ledger.cost(pool.provider, (label.name,))
+    if isinstance(needs, str) or not desk.agenda.free(warm_subject(pool.provider, pool.name, label.name)):
         return
-    needs = facts.labels[label.name].needs
-    launches: list[Launch] = []
-    while len(launches) < count and desk.ledger.obstacle(pool, (label.name,), needs) is None:
-        zone = pick_zone(desk.s, pool, f"{label.name}/{len(desk.s.nodes.nodes)}/{len(launches)}")
-        launches.append(Launch(label=label.name, zone=zone, needs=needs))
+    started: list[Launch] = []
+    while len(started) < count and desk.ledger.obstacle(pool, (label.name,), needs) is None:
+        zone = pick_zone(desk.s, pool, f"{label.name}/{len(desk.s.nodes.nodes)}/{len(started)}")
+        started += launches(desk.s, pool, (label.name,), zone)
         desk.ledger.take(pool.key, needs, 1)
-    if launches:
+    if started:
         why = Reason(
             code=Code.WARM, provider=pool.provider, pool=pool.name, label=label.name, used=ready, limit=label.min_ready
         )
         desk.agenda.add(
-            LaunchNodes(request=None, provider=pool.provider, pool=pool.name, launches=tuple(launches), why=why)
+            LaunchNodes(request=None, provider=pool.provider, pool=pool.name, launches=tuple(started), why=why)
         )
