@@ -28,7 +28,9 @@ from nodepool_ng.zk.mirror import Message, Mirror
 from nodepool_ng.zk.store import Store
 
 SHARE_OF_A_CORE = 0.1
-"""What planning may take once events keep coming."""
+"""What planning may take while events keep coming."""
+PLANNING_CREDIT: Seconds = 0.05
+"""Planning time that may be used up at once after a quiet while, so that a single event is answered immediately."""
 
 Work: TypeAlias = Action | Chore
 _log = logging.getLogger("nodepool.launcher")
@@ -84,7 +86,8 @@ class Reconciler:
         )
         self._news = True
         self._wake: Timestamp | None = None
-        self._not_before = 0.0
+        self._credit = PLANNING_CREDIT
+        self._credited = clock.monotonic()
         self._stopping = False
 
     def deal(self, letter: Letter) -> None:
@@ -107,15 +110,15 @@ class Reconciler:
             return None
         if not self._news and (self._wake is None or now < self._wake):
             return self._wake
-        ahead = self._not_before - self._clock.monotonic()
-        if ahead > 0:
-            return now + ahead
         began = self._clock.monotonic()
+        self._credit = min(self._credit + (began - self._credited) * SHARE_OF_A_CORE, PLANNING_CREDIT)
+        self._credited = began
+        if self._credit <= 0:
+            return now - self._credit / SHARE_OF_A_CORE
         self._news = False
         self._plan()
-        ended = self._clock.monotonic()
-        self._not_before = ended + (ended - began) * (1 / SHARE_OF_A_CORE - 1)
-        return now + max(self._not_before - ended, 0.0) if self._news else self._wake
+        self._credit -= self._clock.monotonic() - began
+        return now if self._news else self._wake
 
     def stop(self) -> None:
         """Start nothing any more; what is in flight may end."""

@@ -7,7 +7,7 @@ the process: it only saves work.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from nodepool_ng.drivers import DriverError, NoCapacity, Throttled, Unavailable
 from nodepool_ng.launcher.clouds import CloudFacts, grown
@@ -53,6 +53,7 @@ from nodepool_ng.zk import paths
 from nodepool_ng.zk.changes import (
     Change,
     ComponentChange,
+    Entry,
     GhostChange,
     LockChange,
     NodeChange,
@@ -238,12 +239,20 @@ class World:
         )
 
     def changed(self, change: Change) -> bool:
-        """Bring what is derived up to date with one change in the tree; tell whether decisions may depend on it."""
+        """Bring what is derived up to date with one change in the tree; tell whether decisions may depend on it.
+
+        A lock that was taken never lets anything be done that could not be done before, so it asks for no new plan.
+        """
         match change:
-            case NodeChange(id=node_id):
+            case NodeChange(id=node_id, before=before, after=after):
                 self.node_changed(node_id)
-            case RequestChange(id=request_id) | LockChange(of=paths.RequestAt(request_id)):
+                return _record(before) is not _record(after) or node_id not in self._node_locks
+            case RequestChange(id=request_id, before=before, after=after):
                 self.request_changed(request_id)
+                return _record(before) is not _record(after) or request_id not in self._request_locks
+            case LockChange(of=paths.RequestAt(request_id)):
+                self.request_changed(request_id)
+                return request_id not in self._request_locks
             case LockChange(of=paths.LeaseAt()):
                 self.leases_changed()
             case UploadChange():
@@ -442,6 +451,10 @@ class World:
             for server in servers:
                 if server.attempt in self._attempts and server.addresses.interface_ip:
                     self._first_active.setdefault(server.attempt, self.now)
+
+
+def _record(entry: Entry[Any] | None) -> object:
+    return entry.record if entry is not None else None
 
 
 def _set_side(sides: dict[_Id, Side], key: _Id, side: Side | None) -> None:

@@ -15,8 +15,17 @@ from pathlib import Path
 
 import yaml
 
+from nodepool_ng.demo.scheduler import Scheduler
+from nodepool_ng.model.ids import NodeId
+from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.model.node import Node
 from nodepool_ng.model.settings import ZooKeeperSettings
 from nodepool_ng.sim.client import SimClient
+from nodepool_ng.zk import paths
+from nodepool_ng.zk.blocking import call, wait_connected
+from nodepool_ng.zk.client import KazooStore
+from nodepool_ng.zk.codec import decode_node
+from nodepool_ng.zk.store import Children, Get, Got, Names
 
 PATIENCE = 60.0  # seconds
 SCRIPTS = Path(sys.executable).parent
@@ -44,7 +53,7 @@ class Daemon:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=self._env,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                preexec_fn=_die_with_parent,
             )
         return self
 
@@ -75,8 +84,10 @@ class Site:
     def __init__(self, folder: Path, zookeeper: ZooKeeperSettings) -> None:
         self.folder = folder
         self.zookeeper = zookeeper
-        self._running: list[Daemon] = []
         self.sim: SimClient
+        self._running: list[Daemon] = []
+        self._schedulers: list[Scheduler] = []
+        self._eyes: KazooStore | None = None
 
     def start_clouds(self, **settings: object) -> SimClient:
         """Start nodepool-sim with these settings (see `sim.config`); returns the way to its admin endpoint."""
@@ -89,6 +100,42 @@ class Site:
         wait_for(port.exists, "nodepool-sim listens")
         self.sim = SimClient(f"http://127.0.0.1:{port.read_text().strip()}")
         return self.sim
+
+    def nodes(self) -> dict[NodeId, Node]:
+        """Return the records of all nodes there are."""
+        (listed,) = call(self._store(), [Children(paths.NODES)])
+        ids = [NodeId(name) for name in listed.names] if isinstance(listed, Names) else []
+        answers = call(self._store(), [Get(paths.node(id)) for id in ids])
+        found = {id: decode_node(id, got.data) for id, got in zip(ids, answers, strict=True) if isinstance(got, Got)}
+        return {id: node for id, node in found.items() if isinstance(node, Node)}
+
+    def node(self, id: NodeId) -> Node:
+        """Return the record of one node."""
+        (got,) = call(self._store(), [Get(paths.node(id))])
+        assert isinstance(got, Got), got
+        node = decode_node(id, got.data)
+        assert isinstance(node, Node), node
+        return node
+
+    def ready(self, count: int, *, label: str | None = None) -> bool:
+        """Tell whether exactly so many nodes are ready and nobody's, and no others are on their way."""
+        nodes = [node for node in self.nodes().values() if label is None or label in node.labels]
+        coming = [node for node in nodes if node.state in (NodeState.INIT, NodeState.BUILDING)]
+        return not coming and sum(node.free for node in nodes) == count
+
+    def scheduler(self) -> Scheduler:
+        """Return a CI scheduler that is connected."""
+        made = Scheduler(KazooStore(self.zookeeper), name="tests")
+        made.start()
+        self._schedulers.append(made)
+        return made
+
+    def _store(self) -> KazooStore:
+        if self._eyes is None:
+            self._eyes = KazooStore(self.zookeeper)
+            self._eyes.start()
+            assert wait_connected(self._eyes, PATIENCE)
+        return self._eyes
 
     @property
     def clouds_yaml(self) -> Path:
@@ -124,6 +171,10 @@ class Site:
         return "".join(path.read_text() for path in sorted(self.folder.glob(f"{name}*.log")))
 
     def stop(self) -> None:
+        for scheduler in self._schedulers:
+            scheduler.stop()
+        if self._eyes is not None:
+            self._eyes.stop()
         for daemon in reversed(self._running):
             if daemon.running:
                 daemon.kill()
