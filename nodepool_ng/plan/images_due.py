@@ -79,7 +79,7 @@ def plan_builds(s: ImageSnapshot, stock: Stock, agenda: Agenda) -> dict[ImageNam
             verdicts[image] = Reason(code=Code.NOT_DUE)
             newest = stock.newest(image)
             if newest is not None:
-                agenda.look_again(newest[1].state_time + s.settings.diskimages[image].rebuild_age)
+                agenda.due(newest[1].state_time + s.settings.diskimages[image].rebuild_age)
         elif waits := _build_waits(s, agenda, image, busy):
             verdicts[image] = waits
         elif agenda.add(BuildImage(image=image, formats=formats_needed(s.settings, image), why=why)):
