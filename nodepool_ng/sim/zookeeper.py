@@ -22,6 +22,8 @@ from nodepool_ng.model.ids import Seconds
 JAR = "zookeeper.jar"
 JAR_FOLDERS = (Path("/usr/share/java"), Path("/usr/share/zookeeper"))
 LOGGING_JARS = ("slf4j-simple.jar", "slf4j-nop.jar")
+TLS_JARS = ("netty-codec.jar", "netty-resolver.jar")
+"""What Netty needs for TLS and the jar's own class path forgets."""
 
 TICK = 100  # milliseconds; sessions may be as short as two of them
 START_TIMEOUT = 30.0  # seconds
@@ -49,8 +51,8 @@ def find() -> Installed:
         raise NoZooKeeper(_MISSING.format("there is no `java` in the path"))
     for folder in JAR_FOLDERS:
         if (folder / JAR).exists():
-            logs = [str(folder / name) for name in LOGGING_JARS if (folder / name).exists()][:1]
-            return Installed(java, ":".join([str(folder / JAR), *logs]))
+            logs = [folder / name for name in LOGGING_JARS if (folder / name).exists()][:1]
+            return Installed(java, ":".join(map(str, [folder / JAR, *logs, *(folder / name for name in TLS_JARS)])))
     raise NoZooKeeper(_MISSING.format(f"there is no {JAR} in {' or '.join(map(str, JAR_FOLDERS))}"))
 
 

@@ -49,8 +49,12 @@ class OwnWrites:
 
     def __init__(self) -> None:
         self._paths: dict[str, int] = {}
-        self._sequences: list[tuple[str, int]] = []
+        self._prefixes: dict[str, int] = {}
+        self._targets: dict[int, list[str]] = {}
+        """Of each round, the keys that it has in the two above."""
         self._held: dict[str, _Held] = {}
+        self._waiting: dict[int, set[str]] = {}
+        """Of each round, the keys in `_held` that wait for its reply."""
         self._deleted: dict[str, int] = {}
         self._late: dict[str, int] = {}
 
@@ -61,21 +65,24 @@ class OwnWrites:
 
     def sent(self, ticket: int, verbs: Sequence[Verb]) -> None:
         """A round is about to be sent."""
+        targets = self._targets[ticket] = []
         for verb in verbs:
             for op in verb.ops if isinstance(verb, Commit) else ():
                 match op:
-                    case Create(path, sequence=True):
-                        if paths.record_at(path + "0" * SEQUENCE_DIGITS):
-                            self._sequences.append((path, ticket))
-                    case Create(path) | Set(path):
-                        if paths.record_at(path):
-                            self._paths[path] = ticket
+                    case Create(path, sequence=True) if paths.record_at(path + "0" * SEQUENCE_DIGITS):
+                        self._prefixes[path] = ticket
+                        targets.append(path)
+                    case Create(path, sequence=False) | Set(path) if paths.record_at(path):
+                        self._paths[path] = ticket
+                        targets.append(path)
 
     def explains(self, path: str) -> bool:
         """A record was created or changed: tell whether that may have been us, so that it need not be read yet."""
         ticket = self._author(path)
         if ticket:
             held = self._held.setdefault(path, _Held(0, ticket))
+            self._waiting.get(held.ticket, set()).discard(path)
+            self._waiting.setdefault(ticket, set()).add(path)
             held.events += 1
             held.ticket = ticket
             return True
@@ -91,8 +98,11 @@ class OwnWrites:
 
     def replied(self, ticket: int, verbs: Sequence[Verb], answers: Answers) -> Settled:
         """Return what the reply to a round means."""
-        self._sequences = [(prefix, number) for prefix, number in self._sequences if number > ticket]
-        self._paths = {path: number for path, number in self._paths.items() if number > ticket}
+        for target in self._targets.pop(ticket, ()):
+            for last in (self._paths, self._prefixes):
+                if last.get(target) == ticket:
+                    del last[target]
+        waiting = self._waiting.pop(ticket, set())
         written, to_read = [], []
         for path, effect in _effects(verbs, answers).items():
             held = self._held.get(path)
@@ -104,22 +114,22 @@ class OwnWrites:
                 to_read.append(path)
             elif effect.there:
                 written.append((path, effect))
-            if held is not None and held.ticket <= ticket:
+            if held is not None and path in waiting:
+                waiting.discard(path)
                 del self._held[path]
                 if held.events > 0:
                     to_read.append(path)
                 elif held.events < 0:
                     self._late[path] = -held.events
-        others = [path for path, held in self._held.items() if held.ticket <= ticket]
-        for path in others:
+        for path in waiting:
             del self._held[path]
         self._deleted = {path: number for path, number in self._deleted.items() if number > ticket}
-        return Settled(tuple(written), (*to_read, *others))
+        return Settled(tuple(written), (*to_read, *waiting))
 
     def _author(self, path: str) -> int:
         """Return the last round on its way that may have caused an event at `path`; 0 when there is none."""
         ticket = self._paths.get(path, 0)
-        for prefix, number in self._sequences:
+        for prefix, number in self._prefixes.items():
             if len(path) == len(prefix) + SEQUENCE_DIGITS and path.startswith(prefix):
                 ticket = max(ticket, number)
         return ticket

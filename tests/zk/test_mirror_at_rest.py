@@ -2,65 +2,55 @@
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nodepool_ng.zk.memory import MemoryStore, Tree
 from nodepool_ng.zk.store import Commit, Create, Delete, Get, Set
 from tests.support.mirrors import Owner, content, surveyed
 
-CONTENDERS = [f"{letter * 32}__lock__{number:010d}" for number, letter in enumerate("abc")]
-LOCKS = [
-    "/nodepool/nodes/0000000000/lock",
-    "/nodepool/nodes/0000000001/lock",
-    "/nodepool/requests-lock/200-0000000000",
-    "/nodepool/images/x/builds/lock",
-    "/nodepool_ng/leases/cloud",
-]
-RECORDS = [
-    "/nodepool/nodes/0000000000",
-    "/nodepool/nodes/0000000001",
-    "/nodepool/requests/200-0000000000",
-    "/nodepool/components/pool/host0000000000",
-    "/nodepool/images/x/builds/b1",
-    "/nodepool/images/x/builds/b1/providers/c/images/0000000001",
-    "/nodepool_ng/installation",
-]
-OTHERS = ["/nodepool/images/x/pause", "/nodepool/images/x/request-build", "/nodepool/images/y", *LOCKS]
+A, B = "a" * 32 + "__lock__0000000000", "b" * 32 + "__lock__0000000001"
 BRANCHES = [
     "/nodepool",
     "/nodepool/nodes",
     "/nodepool/requests",
     "/nodepool/requests-lock",
-    "/nodepool/components",
-    "/nodepool/components/pool",
     "/nodepool/images",
     "/nodepool/images/x",
     "/nodepool/images/x/builds",
-    "/nodepool/images/x/builds/b1/providers",
-    "/nodepool/images/x/builds/b1/providers/c",
-    "/nodepool/images/x/builds/b1/providers/c/images",
     "/nodepool_ng",
     "/nodepool_ng/leases",
 ]
-PATHS = [*BRANCHES, *RECORDS, *OTHERS, *(f"{lock}/{name}" for lock in LOCKS for name in CONTENDERS)]
+RECORDS = [
+    "/nodepool/nodes/0000000000",
+    "/nodepool/nodes/0000000001",
+    "/nodepool/nodes/0000000002",
+    "/nodepool/requests/200-0000000000",
+    "/nodepool/images/x/builds/b1",
+]
+OTHERS = [
+    "/nodepool/nodes/0000000000/lock",
+    f"/nodepool/nodes/0000000000/lock/{A}",
+    f"/nodepool/nodes/0000000000/lock/{B}",
+    "/nodepool/requests-lock/200-0000000000",
+    f"/nodepool/requests-lock/200-0000000000/{A}",
+    "/nodepool/images/x/pause",
+    "/nodepool/images/y",
+    "/nodepool_ng/leases/cloud",
+]
+FLICKERING = [*RECORDS, *OTHERS]
+NAMED_BY_ZOOKEEPER = ["/nodepool/nodes/", f"/nodepool/nodes/0000000000/lock/{'c' * 32}__lock__"]
 
-bodies = st.sampled_from([b'{"state": "ready"}', b'{"state": "requested"}', b'{"state": "building"}', b"", b"?", b"id"])
-paths_in_order = sorted(PATHS)
-creations = st.builds(Create, st.sampled_from(PATHS), bodies)
-operations = st.one_of(
-    creations,
-    st.builds(Create, st.sampled_from(PATHS), bodies, ephemeral=st.just(True)),
-    st.builds(Create, st.just("/nodepool/nodes/"), bodies, sequence=st.just(True)),
-    st.builds(Create, st.sampled_from([f"{lock}/{'d' * 32}__lock__" for lock in LOCKS]), sequence=st.just(True)),
-    st.builds(Set, st.sampled_from(RECORDS), bodies),
-    st.builds(Set, st.sampled_from(RECORDS), bodies),
-    st.builds(Delete, st.sampled_from(PATHS)),
+bodies = st.sampled_from([b'{"state": "ready"}', b'{"state": "requested"}', b'{"state": "building"}', b"?"])
+toggles = st.sampled_from(FLICKERING)
+writes = st.one_of(
+    st.tuples(st.sampled_from(RECORDS), bodies),
+    st.tuples(toggles, st.none()),
+    st.tuples(st.sampled_from(NAMED_BY_ZOOKEEPER), st.just(b'{"state": "init"}')),
 )
-rounds = st.lists(st.lists(operations, min_size=1, max_size=3).map(lambda ops: Commit(tuple(ops))), max_size=4)
 
 
 class MirrorAndTree(RuleBasedStateMachine):
-    """Messages are carried out one by one, in any of the orders that are possible between the two directions."""
+    """Messages are carried out one by one, so that anything may happen between any two of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,52 +59,58 @@ class MirrorAndTree(RuleBasedStateMachine):
         self.store = MemoryStore(self.tree)
         self.owner = Owner(self.store, window=5)
         self.foreign = self.tree.open_session()
-
-    @initialize(there=st.sets(st.sampled_from(PATHS)), body=bodies)
-    def begin(self, there, body):
-        for path in paths_in_order:
-            if path in BRANCHES or path in there:
-                self.tree.commit([Create(path, body if path in RECORDS else b"")], self.foreign)
+        for path in BRANCHES:
+            self.tree.commit([Create(path)], self.foreign)
         self.store.start()
 
-    @rule(round=rounds)
-    def somebody_writes(self, round):
-        for verb in round:
-            self.tree.commit(verb.ops, self.foreign)
+    def operation(self, path, body):
+        """What makes sense at a path as the tree is now: with a body, write it; without, make or delete it."""
+        if path in NAMED_BY_ZOOKEEPER:
+            return Create(path, body, sequence=True)
+        if body is not None and self.tree.look(path):
+            return Set(path, body)
+        if body is None and self.tree.look(path):
+            return Delete(path)
+        return Create(path, body or b"")
 
-    @rule(round=rounds)
-    def we_write(self, round):
-        self.owner.mirror.submit([*round, Get("/")], lambda answers: None)
+    @rule(writes=st.lists(writes, min_size=1, max_size=3))
+    def somebody_writes(self, writes):
+        for path, body in writes:
+            self.tree.commit([self.operation(path, body)], self.foreign)
 
-    @rule(count=st.integers(1, 6))
-    def time_passes(self, count):
+    @rule(writes=st.lists(writes, min_size=1, max_size=3), together=st.booleans())
+    def we_write(self, writes, together):
+        operations = [self.operation(path, body) for path, body in writes]
+        verbs = [Commit(tuple(operations))] if together else [Commit((op,)) for op in operations]
+        self.owner.mirror.submit([*verbs, Get("/")], lambda answers: None)
+
+    @rule(count=st.integers(1, 12), look=st.booleans())
+    def time_passes(self, count, look):
         for _ in range(min(count, len(self.messages))):
             self.messages.pop(0)()
+        if look:
+            self.owner.take_all()
 
-    @rule()
-    def the_owner_looks(self):
-        self.owner.take_all()
+    @rule(count=st.integers(1, 12))
+    def more_time_passes(self, count):
+        self.time_passes(count, True)
 
     @rule()
     def we_fence(self):
         self.owner.mirror.fence()
 
-    @rule()
-    def the_connection_breaks(self):
-        self.store.suspend()
-
-    @rule()
-    def the_connection_is_back(self):
-        self.store.resume()
-
-    @rule()
-    def our_session_expires(self):
-        self.store.expire()
-
-    @rule()
-    def their_session_expires(self):
-        self.tree.end_session(self.foreign)
-        self.foreign = self.tree.open_session()
+    @rule(weather=st.sampled_from([*["fine"] * 6, "cut", "our session expires", "their session expires"]))
+    def weather(self, weather):
+        match weather:
+            case "cut":
+                self.store.suspend()
+            case "our session expires":
+                self.store.expire()
+            case "their session expires":
+                self.tree.end_session(self.foreign)
+                self.foreign = self.tree.open_session()
+            case _:
+                self.store.resume()
 
     @rule()
     def all_comes_to_rest(self):
@@ -146,5 +142,5 @@ class MirrorAndTree(RuleBasedStateMachine):
 
 TestMirrorAndTree = MirrorAndTree.TestCase
 TestMirrorAndTree.settings = settings(
-    max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

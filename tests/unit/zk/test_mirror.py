@@ -411,3 +411,21 @@ def test_a_lock_directory_listed_too_early_is_listed_again():
     world.start()
     assert world.picture.nodes[FIRST].contenders == ()
     world.check()
+
+
+def test_a_record_deleted_between_two_reads_of_a_round_stays_deleted(world):
+    def foreign(verb) -> None:
+        world.store.before = lambda verb: None
+        for number in range(2):
+            world.tree.commit([Create(f"/nodepool/nodes/000000009{number}", node())], 0)
+
+    def delete(verb) -> None:
+        if verb == Get("/nodepool/nodes/0000000091"):
+            world.tree.commit([Delete("/nodepool/nodes/0000000090")], 0)
+
+    world.store.before = foreign
+    world.store.after = lambda verb, answer: setattr(world.store, "before", delete)
+    world.owner.mirror.submit([Commit((Create("/nodepool/nodes/", node(), sequence=True),))], lambda _: None)
+    changes = world.settle()
+    assert not any(isinstance(change, NodeChange) and change.id == "0000000090" for change in changes)
+    world.check()
