@@ -22,6 +22,7 @@ class Ledger:
         self._pool_room: dict[PoolKey, dict[str, float]] = {}
         self._tenant_room: dict[TenantName, dict[str, float]] = {}
         self._launches: dict[ProviderName, int] = {}
+        self._available: dict[ProviderName, Resources] = {}
         self._costs: dict[tuple[ProviderName, tuple[LabelName, ...]], Resources | str] = {}
         self.unsettled: set[ProviderName] = set()
         """Providers where launches in flight may be counted twice for a moment: as such, and by their records."""
@@ -71,13 +72,14 @@ class Ledger:
     ) -> tuple[Code, Shortage] | None:
         """Return which limit lacks most for `needs`: at the moment, or once `in_pool` and `in_provider` more is
         free."""
-        missing = shortage(_with(self._pool(pool.key), in_pool), needs)
-        if missing is not None:
-            return Code.POOL_LIMIT, missing
-        if not pool.ignore_provider_quota:
-            missing = shortage(_with(self._provider(pool.provider), in_provider), needs)
-            if missing is not None:
-                return Code.PROVIDER_QUOTA, missing
+        room = self._pool(pool.key)
+        if _lacks(room, in_pool, needs):
+            missing = shortage(_with(room, in_pool), needs)
+            return (Code.POOL_LIMIT, missing) if missing else None
+        room = self._provider(pool.provider)
+        if not pool.ignore_provider_quota and _lacks(room, in_provider, needs):
+            missing = shortage(_with(room, in_provider), needs)
+            return (Code.PROVIDER_QUOTA, missing) if missing else None
         return None
 
     def never_fits(self, pool: Pool, needs: Resources) -> Reason | None:
@@ -138,10 +140,12 @@ class Ledger:
             self.give_tenant(request.tenant_name if request else None, nodes + takes(action))
 
     def _ours(self, provider: ProviderName) -> Resources:
-        facts = self._s.facts.get(provider)
-        if facts is None:
-            return NONE
-        return left(facts.limits, self._s.foreign_use.get(provider, NONE))
+        ours = self._available.get(provider)
+        if ours is None:
+            facts = self._s.facts.get(provider)
+            limits = facts.limits if facts else NONE
+            ours = self._available[provider] = left(limits, self._s.foreign_use.get(provider, NONE))
+        return ours
 
     def _launching(self, provider: ProviderName) -> int:
         return self._launches.setdefault(provider, self._s.nodes.launching.get(provider, 0))
@@ -202,6 +206,14 @@ def _subtract(room: dict[str, float], needs: Resources) -> None:
 def _times(room: dict[str, float], needs: Resources) -> float:
     times = [room[name] / amount for name, amount in needs.amounts.items() if amount > 0 and name in room]
     return min(times) if times else math.inf
+
+
+def _lacks(room: dict[str, float], more: Resources, needs: Resources) -> bool:
+    """Tell whether `needs` does not fit: the question that a pass asks most often."""
+    for name, amount in needs.amounts.items():
+        if 0 < amount > room.get(name, math.inf) + more.amounts.get(name, 0):
+            return True
+    return False
 
 
 def _with(room: dict[str, float], more: Resources) -> Resources:

@@ -81,8 +81,11 @@ def without_image(s: Snapshot, pool: Pool, label: LabelName) -> bool:
 def offer(s: Snapshot, ledger: Ledger, shelf: Shelf, pool: Pool, request: NodeRequest) -> Offer:
     """Return what the pool would do for the request now."""
     picks = shelf.pick(pool.key, request.labels) if request.reuse else (None,) * len(request.labels)
-    kept = total(s.nodes.uses(node.id) for node in picks if node is not None)
-    missing = tuple(label for label, node in zip(request.labels, picks, strict=True) if node is None)
+    kept = NONE
+    missing = request.labels
+    if any(picks) or not picks:
+        kept = total(s.nodes.uses(node.id) for node in picks if node is not None)
+        missing = tuple(label for label, node in zip(request.labels, picks, strict=True) if node is None)
     if not missing:
         return Offer(pool=pool, picks=picks, gives=kept)
     needs = ledger.cost(pool.provider, missing)

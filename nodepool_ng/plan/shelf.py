@@ -25,9 +25,10 @@ class Shelf:
         """Choose ready nodes of a pool for labels, all of one zone: of the zone that serves most of the labels; of
         several such, of the one with the oldest node. None stands where no node is to be had."""
         best: tuple[Node | None, ...] = (None,) * len(labels)
-        if (key not in self._s.nodes.spare) or not labels:
+        spare = self._s.nodes.spare_by_label
+        shelves = [self._shelf(key, label) for label in dict.fromkeys(labels) if (key, label) in spare]
+        if not shelves:
             return best
-        shelves = [self._shelf(key, label) for label in dict.fromkeys(labels)]
         score: tuple[float, ...] = ()
         for zone in dict.fromkeys(zone for shelf in shelves for zone in shelf):
             nodes = {node.id: node for shelf in shelves for node in self._first(shelf.get(zone), len(labels))}

@@ -1,5 +1,7 @@
 """How the registered pools stand to a kind of request: who may serve it, who cannot, who leaves it to whom."""
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nodepool_ng.model.census import PoolKey
@@ -16,13 +18,14 @@ from nodepool_ng.plan.serving import never
 class Standing:
     """`able` are our pools that may serve it now, preferred ones first, `impossible` those that never can, `yielding`
     the reasons of those that leave it to another. `others` are the pools of other launchers that may have it.
-    `reserving` are the pools of which one reserves room for it; with `alone` that is always one of ours."""
+    `reserving` are the pools of which one reserves room for it, and whether they are ours; with `alone` all of them
+    are."""
 
     able: tuple[Pool, ...]
     impossible: dict[PoolKey, Reason]
     yielding: tuple[Reason, ...]
     others: tuple[Component, ...]
-    reserving: tuple[PoolKey, ...]
+    reserving: Mapping[str, bool]
     alone: bool
     decline: bool
     """Whether it is of use to write down now which of our pools cannot."""
@@ -31,8 +34,8 @@ class Standing:
         """Tell whether room is reserved for a request here: of all launchers exactly one does so."""
         if self.alone:
             return True
-        first = max(self.reserving, key=lambda k: (rendezvous(request.id, f"{k[0]}/{k[1]}"), k), default=None)
-        return any(pool.key == first for pool in self.able)
+        first = max(self.reserving, key=functools.partial(rendezvous, request.id))
+        return self.reserving[first]
 
 
 def look(desk: Desk, request: NodeRequest) -> Standing:
@@ -60,14 +63,15 @@ def look(desk: Desk, request: NodeRequest) -> Standing:
     entrants = [(pool.priority, pool.key, pool.key in desk.registry.paused_keys) for pool in able]
     entrants += [(c.priority, key_of(c), desk.registry.paused(c)) for c in others if c.software == SOFTWARE]
     top = min((priority for priority, _, paused in entrants if not paused), default=None)
-    reserving = dict.fromkeys(key for priority, key, _ in entrants if top is None or priority <= top)
+    keys = dict.fromkeys(key for priority, key, _ in entrants if top is None or priority <= top)
+    reserving = {"/".join(key): any(pool.key == key for pool in able) for key in keys}
     return Standing(
         able=tuple(sorted(able, key=lambda pool: pool.priority)),
         impossible=impossible,
         yielding=tuple(yielding),
         others=tuple(others),
-        reserving=tuple(reserving),
-        alone=set(reserving) <= {pool.key for pool in able},
+        reserving=reserving,
+        alone=all(reserving.values()),
         decline=decline,
     )
 
