@@ -24,8 +24,10 @@ _log = logging.getLogger("nodepool.api")
 
 
 class _Provider:
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, lock: threading.RLock) -> None:
         self.driver = driver
+        self.work = threading.Condition(lock)
+        """Told of each new call; one thread wakes for one call."""
         self.queue: deque[tuple[Call, Callable[[Any], None]]] = deque()
         self.threads = 0
         self.idle = 0
@@ -52,7 +54,7 @@ class ApiThreads:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.Condition()
+        self._lock = threading.RLock()
         self._providers: dict[ProviderName, _Provider] = {}
         self._total = 0
         self._stopping = False
@@ -64,7 +66,7 @@ class ApiThreads:
                 if name in self._providers:
                     self._providers[name].driver = driver
                 else:
-                    self._providers[name] = _Provider(driver)
+                    self._providers[name] = _Provider(driver, self._lock)
 
     def submit(self, provider: ProviderName, call: Call, done: Callable[[Any], None]) -> None:
         with self._lock:
@@ -80,7 +82,7 @@ class ApiThreads:
                     target=self._work, args=(known,), name=f"api-{provider}-{known.threads}", daemon=True
                 ).start()
             else:
-                self._lock.notify_all()
+                known.work.notify()
 
     def stop(self) -> None:
         """Answer what is queued with `Unavailable` and let the threads end after their present call."""
@@ -89,7 +91,7 @@ class ApiThreads:
             for known in self._providers.values():
                 while known.queue:
                     known.queue.popleft()[1](Unavailable("the process is stopping"))
-            self._lock.notify_all()
+                known.work.notify_all()
 
     @property
     def threads(self) -> int:
@@ -116,7 +118,7 @@ class ApiThreads:
                 if left <= 0:
                     break
                 known.idle += 1
-                self._lock.wait(left)
+                known.work.wait(left)
                 known.idle -= 1
             known.threads -= 1
             self._total -= 1
