@@ -61,10 +61,12 @@ def _ours_to_mind(s: Snapshot, node: Node) -> bool:
 
 
 def claimed(s: Snapshot, node: Node) -> bool:
-    """Tell whether the node belongs to a request that we hold."""
+    """Tell whether the node belongs to a pending request that we hold, or are about to take up again."""
     request = s.requests.get(node.allocated_to) if node.allocated_to else None
     return (
-        request is not None and request.state is RequestState.PENDING and s.request_locks.get(request.id) is Side.OURS
+        request is not None
+        and request.state is RequestState.PENDING
+        and s.request_locks.get(request.id) is not Side.FOREIGN
     )
 
 

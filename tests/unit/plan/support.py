@@ -68,6 +68,8 @@ class Scene:
         self.attempts: dict[str, Attempt] = {}
         self.uploads: dict[tuple[str, str], Upload] = {}
         self.more: dict[str, Any] = {}
+        self.last_node = 1000
+        self.last_attempt = 0
         for label in NEEDS:
             self.label(label)
         self.provider("acme")

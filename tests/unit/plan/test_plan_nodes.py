@@ -8,12 +8,14 @@ import pytest
 
 from nodepool_ng.model.action import (
     AdoptNode,
+    AdoptRequest,
     Claim,
     CreateServer,
     DeleteServer,
     EraseNode,
     FreeNode,
     LaunchNodes,
+    RecordReady,
     RetireNode,
     RetryNode,
     SweepGhost,
@@ -21,7 +23,7 @@ from nodepool_ng.model.action import (
 )
 from nodepool_ng.model.lifecycle import GARBAGE_WHEN_UNLOCKED, NodeState, RequestState
 from nodepool_ng.model.reason import Code
-from nodepool_ng.model.snapshot import AttemptState, Backoff, Side
+from nodepool_ng.model.snapshot import AttemptState, Backoff, Scan, Side
 from tests.unit.plan.support import NOW, Scene, ids
 
 S = NodeState
@@ -140,6 +142,16 @@ def test_a_launch_whose_request_is_gone_goes_on_unless_no_cloud_was_asked(scene:
     action = scene.one(RetireNode)
     assert (action.node, action.why.code) == (*ids(2), Code.REQUEST_GONE)
     assert not scene.does(CreateServer)
+
+
+def test_a_node_is_not_taken_from_a_request_that_is_about_to_be_adopted(scene: Scene) -> None:
+    request = scene.request(1, "small", state=RequestState.PENDING)
+    node = scene.building(1, allocated_to=request.id)
+    scene.server(1)
+    scene.more["scans"] = {node.attempt: Scan()}
+    assert [type(action) for action in scene.does()] == [AdoptRequest]
+    scene.request_locks[request.id] = Side.FOREIGN
+    assert scene.one(RecordReady)
 
 
 def test_a_lock_on_a_spare_node_is_given_back(scene: Scene) -> None:
