@@ -41,6 +41,9 @@ STOP_TIMEOUT = 10.0  # seconds
 
 log = logging.getLogger(__name__)
 
+_NOISE = ("Transition to CONNECTING", "Failed connecting to Zookeeper within")
+"""What kazoo says beside what we say ourselves, and at every stop."""
+
 _STATES = MappingProxyType({KazooState.SUSPENDED: SessionState.SUSPENDED, KazooState.LOST: SessionState.LOST})
 
 
@@ -48,7 +51,8 @@ class KazooStore:
     """ZooKeeper's verbs on a real ensemble."""
 
     def __init__(self, settings: ZooKeeperSettings, *, verb_timeout: Seconds = VERB_TIMEOUT) -> None:
-        self._client = Client(settings, _connection_log(), self._on_change)
+        self._outage = _OncePerOutage()
+        self._client = Client(settings, _connection_log(self._outage), self._on_change)
         self._verb_timeout = verb_timeout
         self._roots: tuple[str, ...] = ()
         self._on_news: Callable[[News], None] = _nobody
@@ -157,6 +161,7 @@ class KazooStore:
         if not self._open:
             self._arm()
             return
+        self._outage.forget()
         log.info("ZooKeeper: connected (session %d)", self._session)
         self._on_news(SessionNews(SessionState.CONNECTED, self._session))
 
@@ -176,7 +181,7 @@ def close_session(settings: ZooKeeperSettings, id: int, password: bytes, *, time
 
     Returns whether the session was there to be closed; False too when nobody answered within `timeout`.
     """
-    client = Client(settings, _connection_log(), _nothing_changed, session=(id, password))
+    client = Client(settings, _connection_log(_OncePerOutage()), _nothing_changed, session=(id, password))
     try:
         client.start_async().wait(timeout)
         found = client.client_id
@@ -267,10 +272,29 @@ class _Arming:
             log.error("ZooKeeper refused to watch %s (is it older than 3.6?): %r", self._root, exception)
 
 
-def _connection_log() -> logging.Logger:
+class _OncePerOutage(logging.Filter):
+    """Lets each of kazoo's messages through once until there is a connection again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message.startswith(_NOISE) or message in self._said:
+            return False
+        self._said.add(message)
+        return True
+
+    def forget(self) -> None:
+        self._said.clear()
+
+
+def _connection_log(outage: _OncePerOutage) -> logging.Logger:
     """kazoo's own messages: only what an operator can act on, and never its debugging, which shows records."""
-    logger = log.getChild("connection")
-    logger.setLevel(logging.WARNING)
+    logger = logging.Logger(f"{__name__}.connection", logging.WARNING)
+    logger.parent = log
+    logger.addFilter(outage)
     return logger
 
 

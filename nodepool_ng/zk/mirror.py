@@ -204,7 +204,6 @@ class Mirror:
         if kind is not Kind.CHANGED:
             self._void(Children(path.rpartition("/")[0]))
         if kind is Kind.DELETED:
-            self._found.discard(path)
             self._void(Get(path))
             self._own.deleted(path)
             return self.picture.vanished(path, at)
@@ -255,7 +254,6 @@ class Mirror:
                 found = self.picture.appeared(read.path, at)
                 return found + [change for name in names for change in self._come_across(f"{read.path}/{name}")]
             case Failure(Problem.NO_NODE):
-                self._found.discard(read.path)
                 return self.picture.vanished(read.path, at)
             case Failure(problem) if problem not in _LOST:
                 return self.picture.unreadable(read.path, str(answer))
