@@ -24,7 +24,7 @@ from nodepool_ng.demo.view import Sight, Unseen, View
 from nodepool_ng.model.ids import NodeId
 from nodepool_ng.model.lifecycle import NodeState
 
-FILL_TIMEOUT = 420.0  # seconds; the first build downloads packages
+FILL_TIMEOUT = 280.0  # seconds; the first build downloads packages
 REFILL_TIMEOUT = 90.0  # seconds
 LIST_TIMEOUT = 60.0  # seconds
 PASSING = frozenset(NodeState) - {NodeState.READY, NodeState.HOLD}

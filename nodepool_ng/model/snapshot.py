@@ -8,6 +8,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from nodepool_ng.model.action import Action, Subject
 from nodepool_ng.model.census import Census, PoolKey
@@ -30,6 +31,10 @@ from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.server import ProviderFacts
 from nodepool_ng.model.settings import Settings
+
+
+def _nothing() -> Mapping[Any, Any]:
+    return MappingProxyType({})
 
 
 class Side(StrEnum):
@@ -102,23 +107,23 @@ class Snapshot:
     """The ready upload to boot from."""
     facts: Mapping[ProviderName, ProviderFacts]
     in_flight: Mapping[Subject, Action]
-    attempts: Mapping[AttemptId, Attempt] = field(default_factory=lambda: MappingProxyType({}))
-    scans: Mapping[AttemptId, Scan] = field(default_factory=lambda: MappingProxyType({}))
-    first_active: Mapping[AttemptId, Timestamp] = field(default_factory=lambda: MappingProxyType({}))
+    attempts: Mapping[AttemptId, Attempt] = field(default_factory=_nothing)
+    scans: Mapping[AttemptId, Scan] = field(default_factory=_nothing)
+    first_active: Mapping[AttemptId, Timestamp] = field(default_factory=_nothing)
     """When a server was first seen with an address: host keys are to be had within `boot-timeout` of that."""
-    launch_backoff: Mapping[tuple[ProviderName, str, LabelName], Backoff] = field(default_factory=lambda: MappingProxyType({}))
-    provider_backoff: Mapping[ProviderName, Backoff] = field(default_factory=lambda: MappingProxyType({}))
-    delete_backoff: Mapping[ServerId, Backoff] = field(default_factory=lambda: MappingProxyType({}))
-    suspects: Mapping[tuple[ProviderName, ServerId], Timestamp] = field(default_factory=lambda: MappingProxyType({}))
+    launch_backoff: Mapping[tuple[ProviderName, str, LabelName], Backoff] = field(default_factory=_nothing)
+    provider_backoff: Mapping[ProviderName, Backoff] = field(default_factory=_nothing)
+    delete_backoff: Mapping[ServerId, Backoff] = field(default_factory=_nothing)
+    suspects: Mapping[tuple[ProviderName, ServerId], Timestamp] = field(default_factory=_nothing)
     """Servers seen without a record by a full list, and when first."""
-    foreign_use: Mapping[ProviderName, Resources] = field(default_factory=lambda: MappingProxyType({}))
+    foreign_use: Mapping[ProviderName, Resources] = field(default_factory=_nothing)
     """Resources in a provider's project that are not ours."""
     unreadable: Set[NodeId] = frozenset()
     """Nodes that have a record which cannot be read."""
     recorded: Set[NodeId] = frozenset()
     """Nodes that had a record in this tree since this process started."""
     sweeps_confirmed: Set[ProviderName] = frozenset()
-    cooling: Mapping[Subject, Timestamp] = field(default_factory=lambda: MappingProxyType({}))
+    cooling: Mapping[Subject, Timestamp] = field(default_factory=_nothing)
     """Subjects of actions that just failed, and until when they are to be left alone."""
 
 
