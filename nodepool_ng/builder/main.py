@@ -29,10 +29,17 @@ from nodepool_ng.model.image_action import Destination
 from nodepool_ng.model.settings import Settings, ZooKeeperSettings
 from nodepool_ng.shell.api_threads import ApiThreads
 from nodepool_ng.shell.inbox import Inbox
-from nodepool_ng.shell.process import AlreadyRunning, PidFile, block_signals, into_background, wait_for_signal
+from nodepool_ng.shell.process import (
+    AlreadyRunning,
+    PidFile,
+    block_signals,
+    into_background,
+    told_to_stop,
+    wait_for_signal,
+)
 from nodepool_ng.telemetry import logs
 from nodepool_ng.zk.client import KazooStore, close_session
-from nodepool_ng.zk.installation import join
+from nodepool_ng.zk.installation import Stopped, UnknownInstallation, join
 from nodepool_ng.zk.mirror import Mirror
 
 CONFIG_EVERY = 1.0  # seconds
@@ -85,7 +92,12 @@ class Builder:
             self._end_dead_builds(images_dir)
             store.start()
             stack.callback(store.stop)
-            installation = join(store)
+            try:
+                installation = join(store, told_to_stop)
+            except UnknownInstallation as error:
+                raise click.ClickException(str(error)) from None
+            except Stopped:
+                return
             self._keep_session(store)
             stack.callback(self._api.stop)
             reconciler = self._reconciler(self._settled(loaded.settings), images_dir, identity, installation, store)

@@ -162,7 +162,7 @@ def prepare_tree(parts: Parts) -> None:
     store = parts.store()
     store.start()
     try:
-        join(store)
+        join(store, lambda patience: False)
     finally:
         store.stop()
 

@@ -28,10 +28,17 @@ from nodepool_ng.model.ids import InstallationId, PoolId, ProviderName, Timestam
 from nodepool_ng.model.settings import Provider, Settings, ZooKeeperSettings
 from nodepool_ng.shell.api_threads import ApiThreads
 from nodepool_ng.shell.inbox import Inbox
-from nodepool_ng.shell.process import AlreadyRunning, PidFile, block_signals, into_background, wait_for_signal
+from nodepool_ng.shell.process import (
+    AlreadyRunning,
+    PidFile,
+    block_signals,
+    into_background,
+    told_to_stop,
+    wait_for_signal,
+)
 from nodepool_ng.telemetry import logs
 from nodepool_ng.zk.client import KazooStore, close_session
-from nodepool_ng.zk.installation import join
+from nodepool_ng.zk.installation import Stopped, UnknownInstallation, join
 from nodepool_ng.zk.mirror import Mirror
 
 SETTLE_BEYOND_SESSION = 5.0  # seconds
@@ -99,7 +106,12 @@ class Launcher:
         with ExitStack() as stack:
             store.start()
             stack.callback(store.stop)
-            installation = join(store)
+            try:
+                installation = join(store, told_to_stop)
+            except UnknownInstallation as error:
+                raise click.ClickException(str(error)) from None
+            except Stopped:
+                return
             self._keep_session(store)
             scanner.start()
             stack.callback(scanner.stop)

@@ -96,3 +96,8 @@ def block_signals(signals: Iterable[signal.Signals] = STOPPING) -> None:
 def wait_for_signal(signals: Iterable[signal.Signals] = STOPPING) -> signal.Signals:
     """Wait for one of the signals and return it."""
     return signal.Signals(signal.sigwait(signals))
+
+
+def told_to_stop(patience: float) -> bool:
+    """Wait for so many seconds for a signal to stop; tell whether one came. For before `wait_for_signal`."""
+    return signal.sigtimedwait(STOPPING, patience) is not None

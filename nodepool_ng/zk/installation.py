@@ -2,14 +2,18 @@
 
 import logging
 import uuid
+from collections.abc import Callable
 
 from nodepool_ng.model.component import KINDS
-from nodepool_ng.model.ids import InstallationId
+from nodepool_ng.model.ids import InstallationId, Seconds
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.blocking import call, wait_connected
 from nodepool_ng.zk.store import Commit, Create, Failure, Get, Got, Problem, Store
 
-WAIT_EVERY = 10.0  # seconds
+CONNECT_LOOK = 1.0  # seconds
+WARN_EVERY = 10
+"""Looks after which waiting is worth a line in the log."""
+RETRY_AFTER = 5.0  # seconds
 
 _log = logging.getLogger("nodepool.zk")
 
@@ -27,11 +31,31 @@ BASE = (
 """What daemons find there; parents come first."""
 
 
-def join(store: Store) -> InstallationId:
+class Stopped(Exception):
+    """The process was told to stop while it waited for ZooKeeper."""
+
+
+class UnknownInstallation(Exception):
+    """The tree does not say whose it is; the text says what to do."""
+
+
+def join(store: Store, stopping: Callable[[Seconds], bool]) -> InstallationId:
     """Wait for ZooKeeper, for as long as it takes; create the folders that are missing, and return the
-    installation's id, making it when this is a new tree. Blocks."""
-    while not wait_connected(store, WAIT_EVERY):
-        _log.warning("Waiting for ZooKeeper")
+    installation's id, making it when this is a new tree. Blocks.
+
+    `stopping` waits for so many seconds and tells whether the process is to stop.
+
+    Raises:
+        Stopped: it is to stop.
+        UnknownInstallation: the id is there and cannot be read.
+    """
+    waits = 0
+    while not wait_connected(store, CONNECT_LOOK):
+        if stopping(0.0):
+            raise Stopped
+        waits += 1
+        if waits % WARN_EVERY == 0:
+            _log.warning("Waiting for ZooKeeper")
     while True:
         answers = call(
             store,
@@ -47,6 +71,10 @@ def join(store: Store) -> InstallationId:
             decoded = codec.decode_installation(found.data)
             if isinstance(decoded, str):
                 return InstallationId(decoded)
-            raise SystemExit(f"{decoded}: restore it, or delete it to become a new installation")
-        _log.warning("ZooKeeper did not answer (%s); asking again", trouble)
-        wait_connected(store, WAIT_EVERY)
+            raise UnknownInstallation(f"{decoded}: restore it, or delete it to become a new installation")
+        if isinstance(trouble, Failure) and trouble.problem is Problem.NO_NODE:
+            _log.error("The chroot does not exist in ZooKeeper; create it, or correct zookeeper-servers")
+        else:
+            _log.warning("ZooKeeper did not answer: %s", trouble)
+        if stopping(RETRY_AFTER):
+            raise Stopped
