@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nodepool_ng.model.ids import Seconds
 
-PATIENCE = 30.0  # seconds that a daemon has to end by itself
+PATIENCE = 60.0  # seconds that a daemon has to end by itself; a builder gives its build 20 to tidy up
 TAIL = 25  # lines
 _PR_SET_PDEATHSIG = 1
 

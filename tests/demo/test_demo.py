@@ -16,7 +16,7 @@ import pytest
 from tests.support.readme import CHECKOUT, words_of
 
 ONCE_TIMEOUT = 330.0  # seconds; the first build downloads packages
-PATIENCE = 60.0  # seconds
+PATIENCE = 90.0  # seconds
 DEMO = (sys.executable, "-m", "nodepool_ng.demo")
 
 pytestmark = [pytest.mark.daemons, pytest.mark.dib, pytest.mark.timeout(ONCE_TIMEOUT + 30)]
@@ -97,14 +97,12 @@ def ended(pids: dict[int, str]) -> bool:
     return True
 
 
-def test_two_at_once_do_what_the_readme_says(capsys):
+def test_two_at_once_do_what_the_readme_says():
     command = words_of("make demo ARGS=--once")
-    begun = time.monotonic()
     with running(*command) as one, running(*command) as other:
         said = [process.communicate(timeout=ONCE_TIMEOUT)[0] for process in (one, other)]
-    with capsys.disabled():
-        print(f"\n{said[0]}\nBoth took {time.monotonic() - begun:.0f} s.")
-    assert (one.returncode, other.returncode) == (0, 0), said[1]
+    print(*said, sep="\n\n")
+    assert (one.returncode, other.returncode) == (0, 0)
     folders = [folder_of(each) for each in said]
     assert folders[0] != folders[1]
     for folder, words in zip(folders, said, strict=True):
