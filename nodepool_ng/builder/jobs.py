@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -84,6 +85,14 @@ class RunHook:
 
 
 Job: TypeAlias = CheckOrder | RunBuild | SeeDisk | Discard | Claim | FindFile | RunHook
+
+
+_WITH_SIGNALS = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Starts a program with no signals blocked: the daemon blocks those it waits for, and children inherit that."""
 
 
 class Cancelling:
@@ -204,7 +213,10 @@ def _claim(images_dir: Path, build: BuildKey, installation: InstallationId) -> s
 
 def _run_hook(job: RunHook, cancelling: Cancelling) -> str | None:
     name = os.path.basename(job.command)
-    command = [shutil.which(job.command) or job.command, job.provider, job.external_id, job.path]
+    program = shutil.which(job.command)
+    if program is None:
+        return f"post-upload-hook {job.command} cannot be run"
+    command = [sys.executable, "-I", "-S", "-c", _WITH_SIGNALS, program, job.provider, job.external_id, job.path]
     try:
         hook = subprocess.Popen(
             command,

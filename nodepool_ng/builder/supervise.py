@@ -192,5 +192,7 @@ def _checked(result: int, what: str) -> None:
 
 
 if __name__ == "__main__":
+    # a daemon blocks the signals that it waits for, and what is blocked stays so in its children
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _life, _lock, _grace, _mode, *_command = sys.argv[1:]
     sys.exit(supervise(int(_life), int(_lock), float(_grace), sandbox=_mode == "sandbox", command=_command))
