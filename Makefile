@@ -37,9 +37,9 @@ lint:
 	$(BIN)/mypy
 
 bench:
-	@.ci/setup venv
-	@.ci/setup packages
-	@$(BIN)/python -m nodepool_ng.bench $(ARGS)
+	@.ci/setup venv test
+	@.ci/setup packages demo
+	@$(BIN)/python -m tests.bench.handout $(ARGS)
 
 clean:
 	rm -rf .venv .state .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist ./*.egg-info

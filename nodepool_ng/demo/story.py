@@ -50,11 +50,12 @@ class Story:
         return self.sight
 
 
-def prepare(folder: Folder, screen: Screen, console: Console, ends: ExitStack) -> Story:
+def prepare(folder: Folder, screen: Screen, console: Console, ends: ExitStack, *, ready_made: bool) -> Story:
     """Start everything. Raises `DemoFailed`."""
     env = parts.environment(folder, os.environ)
     os.environ.update({name: env[name] for name in ("no_proxy", "NO_PROXY")})
-    why = building.obstacles(folder, env)
+    why = () if ready_made else building.obstacles(folder, env)
+    really = not (why or ready_made)
     if why:
         screen.say("No image can be built here, so a ready-made one takes its place, and all else is the same:")
         for sentence in why:
@@ -67,8 +68,8 @@ def prepare(folder: Folder, screen: Screen, console: Console, ends: ExitStack) -
     _step(screen, "simulated clouds", lambda: f"at {parts.await_clouds(running)}: {regions}")
     parts.prepare_tree(running)
     view, scheduler = parts.open_sessions(running)
-    _step(screen, "builder and launcher", lambda: _started(running, really=not why))
-    return Story(folder, screen, console, running, view, scheduler, really=not why)
+    _step(screen, "builder and launcher", lambda: _started(running, really=really))
+    return Story(folder, screen, console, running, view, scheduler, really=really)
 
 
 def fill(story: Story) -> None:

@@ -11,8 +11,8 @@ _COMMAND = re.compile(r"^ +\$ (.+?)(?: +# .*)?$", re.MULTILINE)
 
 
 def commands(page: Path = README) -> tuple[str, ...]:
-    """Return the commands of a page, in order, without their comments."""
-    return tuple(_COMMAND.findall(page.read_text()))
+    """Return the commands of a page, in order, without their comments; not what a demo printed that is over."""
+    return tuple(command for command in _COMMAND.findall(page.read_text()) if ".state/demo-" not in command)
 
 
 def words_of(beginning: str) -> list[str]:
