@@ -161,11 +161,15 @@ class World:
         """A cloud is about to be asked; should this process lose the answer, nobody knows."""
         self._attempts[attempt] = Attempt(state=AttemptState.UNKNOWN, since=self.now)
 
-    def adopted(self, attempt: AttemptId | None) -> AttemptId:
-        """Return the attempt to go on with for a node that another launcher, or an earlier life of ours, began."""
+    def adopted(self, attempt: AttemptId | None, *, asked: bool) -> AttemptId:
+        """Return the attempt to go on with for a node that another launcher, or an earlier life of ours, began.
+
+        Until a node is `building` no cloud is asked for its server; once it is, one may have been (`asked`).
+        """
         if attempt is None:
             return self.new_attempt()
-        self._attempts.setdefault(attempt, Attempt(state=AttemptState.UNKNOWN, since=self.now))
+        state = AttemptState.UNKNOWN if asked else AttemptState.FRESH
+        self._attempts.setdefault(attempt, Attempt(state=state, since=self.now))
         return attempt
 
     def fresh_node(
