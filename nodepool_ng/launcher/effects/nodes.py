@@ -41,7 +41,8 @@ def adopt_node(world: World, action: do.AdoptNode) -> Effect[Outcome]:
         return Lost("the node changed meanwhile")
     if node.state is NodeState.READY:
         return Adopted(node.attempt)
-    ours = moved(node, NodeEvent.LOCKED, world.now, launcher=world.pool_id(node), attempt=world.adopted(node.attempt))
+    attempt = world.adopted(node.attempt, asked=node.state is NodeState.BUILDING)
+    ours = moved(node, NodeEvent.LOCKED, world.now, launcher=world.pool_id(node), attempt=attempt)
     answer = yield from commit(Check(contender), Set(paths.node(node.id), codec.encode_node(ours), got.stat.version))
     return Lost(str(answer)) if isinstance(answer, Failure) else Adopted(ours.attempt)
 
