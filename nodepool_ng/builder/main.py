@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -24,7 +25,7 @@ from nodepool_ng.builder.world import World
 from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
 from nodepool_ng.drivers import Unavailable
 from nodepool_ng.model.clock import SystemClock
-from nodepool_ng.model.ids import InstallationId, Timestamp
+from nodepool_ng.model.ids import InstallationId, Seconds, Timestamp
 from nodepool_ng.model.image_action import Destination
 from nodepool_ng.model.settings import Settings, ZooKeeperSettings
 from nodepool_ng.shell.api_threads import ApiThreads
@@ -45,7 +46,8 @@ from nodepool_ng.zk.mirror import Mirror
 CONFIG_EVERY = 1.0  # seconds
 DISK_EVERY = 30.0  # seconds
 DEAD_BUILD_PATIENCE = 20.0  # seconds; what an earlier life was building gets that long to end by itself
-STOP_PATIENCE = 120.0  # seconds; a build's exit trap and the removal of its working directory take a while
+STOP_PATIENCE = 20.0  # seconds; an upload that has not ended by then is cleared away by the next life
+BUILD_PATIENCE = 120.0  # seconds; a build's exit trap and the removal of its working directory take a while
 
 _log = logging.getLogger("nodepool.builder")
 
@@ -72,21 +74,24 @@ class Builder:
         self._api = ApiThreads(self._clock)
         self._workshop = Workshop()
         self._drivers = Drivers()
+        self._images_dir: str | None = None
 
     def run(self, loaded: Loaded) -> None:
         """Run until a signal says to stop."""
-        if loaded.settings.zookeeper is None:
+        settings = loaded.settings
+        if settings.zookeeper is None:
             raise click.ClickException(
                 f"{self._config}: there are no zookeeper-servers; the builder needs at least one"
             )
-        if loaded.settings.images_dir is None:
+        if settings.images_dir is None:
             raise click.ClickException(f"{self._config}: there is no images-dir; the builder keeps its images there")
-        images_dir = Path(loaded.settings.images_dir)
+        self._images_dir = settings.images_dir
+        images_dir = Path(settings.images_dir)
         try:
             identity = files.builder_id(images_dir)
         except OSError as error:
             raise click.ClickException(f"images-dir {images_dir} cannot be used: {error}") from None
-        store = self._store(loaded.settings.zookeeper)
+        store = self._store(settings.zookeeper)
         ticks = BackgroundScheduler(timezone="UTC")
         with ExitStack() as stack:
             self._end_dead_builds(images_dir)
@@ -100,18 +105,17 @@ class Builder:
                 return
             self._keep_session(store)
             stack.callback(self._api.stop)
-            reconciler = self._reconciler(self._settled(loaded.settings), images_dir, identity, installation, store)
+            reconciler = self._reconciler(self._settled(settings), images_dir, identity, installation, store)
             ticks.add_job(self._look_at_files, "interval", seconds=CONFIG_EVERY, max_instances=1)
             ticks.add_job(self._inbox.post, "interval", [DiskDue()], seconds=DISK_EVERY)
             ticks.start()
             stack.callback(ticks.shutdown, wait=False)
-            loop = threading.Thread(target=self._loop, args=(reconciler,), name="reconciler")
+            loop = threading.Thread(target=self._loop, args=(reconciler,), name="reconciler", daemon=True)
             loop.start()
             _log.info("Builder %s of installation %s is running", identity, installation)
-            signal = wait_for_signal()
-            _log.info("Stopping on %s", signal.name)
+            _log.info("Stopping on %s", wait_for_signal().name)
             self._inbox.post(_Stop())
-            loop.join(STOP_PATIENCE + 5.0)
+            loop.join(BUILD_PATIENCE + 5.0)
 
     def _store(self, settings: ZooKeeperSettings) -> KazooStore:
         previous = self._pid_file.previous_session() if self._pid_file else None
@@ -181,6 +185,8 @@ class Builder:
         match found:
             case Loaded():
                 _log.info("The configuration changed")
+                if found.settings.images_dir != self._images_dir:
+                    _log.warning("Another images-dir is used from the next start on")
                 anew = bool(self._clouds_files & self._reloader.changed)
                 self._inbox.post(Reconfigured(self._settled(found.settings, anew=anew)))
             case ConfigError():
@@ -191,18 +197,21 @@ class Builder:
     def _loop(self, reconciler: Reconciler) -> None:
         """Deal with letters until told to stop and all effects have ended, or patience has."""
         wake: float | None = 0.0
-        stop_by: float | None = None
-        while stop_by is None or (not reconciler.quiet and time.monotonic() < stop_by):
+        stopped: float | None = None
+        while stopped is None or not self._may_leave(reconciler, time.monotonic() - stopped):
             wait = None if wake is None else max(wake - self._clock.now(), 0.0)
-            for letter in self._inbox.take(wait if stop_by is None else min(wait or 1.0, 1.0)):
+            for letter in self._inbox.take(wait if stopped is None else min(wait or 1.0, 1.0)):
                 match letter:
                     case _Stop():
                         reconciler.stop()
                         self._workshop.stop()
-                        stop_by = time.monotonic() + STOP_PATIENCE
+                        stopped = time.monotonic()
                     case _:
                         self._deal(reconciler, letter)
             wake = self._turn(reconciler)
+
+    def _may_leave(self, reconciler: Reconciler, waited: Seconds) -> bool:
+        return reconciler.quiet or waited > (BUILD_PATIENCE if reconciler.world.running else STOP_PATIENCE)
 
     def _deal(self, reconciler: Reconciler, letter: Any) -> None:
         try:
@@ -249,6 +258,8 @@ def main(
     if not stay:
         into_background()
     block_signals()
+    # changed files are noticed anyway; a HUP that was meant to say so must not be the end
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
     try:
         if log_config is not None:
             logs.from_file(log_config)

@@ -1,189 +1,30 @@
 """The builder as a process: real ZooKeeper, simulated OpenStack over HTTP, a stand-in for disk-image-create."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from nodepool_ng.builder import dib
-from nodepool_ng.model.image import Build, Upload
+from nodepool_ng.model.image import Build
 from nodepool_ng.model.lifecycle import ImageState
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.blocking import call
-from nodepool_ng.zk.client import KazooStore
-from nodepool_ng.zk.paths import BuildAt, UploadAt
-from nodepool_ng.zk.store import Children, Commit, Create, Delete, Get, Got, Names, Set
-from tests.support.daemons import Daemon, Site, wait_for
+from nodepool_ng.zk.store import Children, Commit, Delete, Names, Set
+from tests.support.builders import IMAGE, Yard
+from tests.support.builders import yard as in_yard
+from tests.support.daemons import Site, wait_for
 
 pytestmark = [pytest.mark.zookeeper, pytest.mark.daemons, pytest.mark.timeout(180)]
-
-STAND_IN = """#!/bin/bash
-while [ $# -gt 0 ]; do
-    case $1 in
-        -o) out=$2; shift ;;
-        -t) formats=${2//,/ }; shift ;;
-    esac
-    shift
-done
-echo "building $DIB_IMAGE_NAME"
-[ -e "$FAIL" ] && exit 3
-echo part > "$out.raw-part"
-if [ -p "$HOLD" ]; then
-    echo $$ > "$HOLD.pid"
-    read -r _ < "$HOLD"
-fi
-for format in $formats; do
-    head -c 300000 /dev/urandom > "$out.$format"
-    md5sum "$out.$format" > "$out.$format.md5"
-    sha256sum "$out.$format" > "$out.$format.sha256"
-done
-rm "$out.raw-part"
-"""
-IMAGE = "tiny"
-CLOUDS = {"acme": {"regions": {"north": {}, "south": {}}}}
-
-
-@dataclass
-class Yard:
-    """A site for builders, with eyes of its own in ZooKeeper."""
-
-    place: Site
-    store: KazooStore
-
-    @property
-    def hold(self) -> Path:
-        return self.place.folder / "hold"
-
-    @property
-    def fail(self) -> Path:
-        return self.place.folder / "fail"
-
-    def images(self, name: str = "images") -> Path:
-        return self.place.folder / name
-
-    def configure(self, *, images: str = "images", north: object = (IMAGE,), **diskimage: object) -> None:
-        script = self.place.folder / "dib stand-in"
-        script.write_text(STAND_IN)
-        script.chmod(0o755)
-        names = north if isinstance(north, tuple) else ()
-        self.place.configure(
-            **{
-                "images-dir": str(self.images(images)),
-                "build-log-dir": str(self.place.folder / "logs"),
-                "build-log-retention": 2,
-                "labels": [],
-                "diskimages": [
-                    {
-                        "name": IMAGE,
-                        "elements": ["one"],
-                        "dib-cmd": f"'{script}'",
-                        "env-vars": {"HOLD": str(self.hold), "FAIL": str(self.fail)},
-                        **diskimage,
-                    }
-                ],
-                "providers": [
-                    {
-                        "name": name,
-                        "cloud": "acme",
-                        "region-name": name,
-                        "diskimages": [{"name": one, "meta": {"kind": "test"}} for one in listed],
-                        "pools": [],
-                    }
-                    for name, listed in (("north", names), ("south", (IMAGE,)))
-                ],
-            }
-        )
-
-    def builder(self, tag: str = "", *arguments: str) -> Daemon:
-        pid = self.place.folder / f"builder{tag}.pid"
-        return self.place.daemon(
-            "nodepool-builder", "-c", str(self.place.config), "-d", "-p", str(pid), *arguments, tag=tag
-        )
-
-    def records(self) -> dict[BuildAt | UploadAt, Build | Upload]:
-        """Return all builds and uploads of the image."""
-        found: dict[BuildAt | UploadAt, Build | Upload] = {}
-        layer = [paths.builds(IMAGE)]
-        while layer:
-            answers = call(self.store, [Children(path) for path in layer])
-            layer = [
-                f"{path}/{name}"
-                for path, answer in zip(layer, answers, strict=True)
-                if isinstance(answer, Names)
-                for name in answer.names
-            ]
-            for path, got in zip(layer, call(self.store, [Get(path) for path in layer]), strict=True):
-                at = paths.parse(path)
-                if isinstance(at, BuildAt | UploadAt) and isinstance(got, Got) and got.data:
-                    record = codec.decode(path, at, got.data)
-                    assert isinstance(record, Build | Upload), record
-                    found[at] = record
-        return found
-
-    def builds(self) -> dict[str, Build]:
-        return {at.id: record for at, record in self.records().items() if isinstance(record, Build)}
-
-    def uploads(self) -> list[Upload]:
-        return [record for record in self.records().values() if isinstance(record, Upload)]
-
-    def states(self) -> list[str]:
-        return sorted(str(record.state) for record in self.records().values())
-
-    def in_service(self, builds: int = 1, providers: int = 2) -> bool:
-        """Tell whether so many builds are ready in so many providers, and there is nothing else."""
-        return self.states() == ["ready"] * builds * (1 + providers)
-
-    def request_build(self) -> None:
-        call(self.store, [Commit((Create(paths.build_requested(IMAGE)),))])
-
-    def requested(self) -> bool:
-        (got,) = call(self.store, [Get(paths.build_requested(IMAGE))])
-        return isinstance(got, Got)
-
-    def another_build(self, builds: int) -> None:
-        before = set(self.builds())
-        self.request_build()
-        wait_for(lambda: not self.requested(), "the request by hand is done with")
-        wait_for(lambda: bool(set(self.builds()) - before) and self.in_service(builds), f"{builds} builds in service")
-
-    def in_clouds(self) -> set[tuple[str, str]]:
-        """Return the images that are in the clouds beside the planted one."""
-        return {
-            (name, image["id"])
-            for name in ("north", "south")
-            for image in self.place.sim.region("acme", name).state().images
-            if image["name"] != "base"
-        }
-
-    def recorded(self) -> set[tuple[str, str | None]]:
-        return {(upload.provider, upload.external_id) for upload in self.uploads()}
-
-    def files(self, name: str = "images") -> list[str]:
-        """Return what is in the images directory, hidden folders aside."""
-        return sorted(path.name for path in self.images(name).glob("[!.]*"))
-
-    def settled(self) -> bool:
-        """Tell whether clouds and disk hold what the records say, and nothing is left of unfinished work."""
-        ids = self.builds()
-        theirs = {file for file in self.files() if file != "builder_id.txt"}
-        wanted = {f"{IMAGE}-{id}.qcow2{suffix}" for id in ids for suffix in ("", ".md5", ".sha256")}
-        return self.in_clouds() == self.recorded() and theirs == wanted
 
 
 @pytest.fixture
 def yard(place: Site) -> Iterator[Yard]:
-    store = KazooStore(place.zookeeper)
-    store.start()
-    made = Yard(place, store)
-    place.start_clouds(clouds=CLOUDS)
-    made.configure()
-    try:
+    with in_yard(place) as made:
         yield made
-    finally:
-        store.stop()
 
 
 def test_an_image_is_built_uploaded_rotated_and_cleaned_up(yard: Yard) -> None:
@@ -326,6 +167,23 @@ def test_a_builder_on_an_empty_zookeeper_keeps_every_file(yard: Yard) -> None:
     yard.another_build(2)
     assert stray in yard.files()
     assert builder.stop() == 0
+
+
+def test_a_builder_that_waits_for_zookeeper_can_be_stopped(yard: Yard) -> None:
+    config = yard.place.config
+    text = config.read_text()
+    config.write_text(text.replace(f"port: {yard.place.zookeeper.hosts[0].rpartition(':')[2]}", "port: 1"))
+    builder = yard.builder()
+    wait_for(lambda: "Waiting for ZooKeeper" in builder.log.read_text(), "it waits")
+    assert builder.stop() == 0
+
+
+def test_a_hang_up_is_not_the_end(yard: Yard) -> None:
+    builder = yard.builder()
+    wait_for(yard.in_service, "the first build is in service")
+    builder.signal(signal.SIGHUP)
+    yard.another_build(2)
+    assert builder.running
 
 
 def _builds(yard: Yard) -> int:

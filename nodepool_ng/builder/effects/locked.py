@@ -79,13 +79,15 @@ def finish(world: World, lock: Lock, guarded: str, last: Callable[[str], Sequenc
     `last` is given our contender and looks at the world anew each time. Without a connection this waits. A lock that
     went with its session is taken again: if nobody else was there meanwhile, the work is not lost.
     """
-    for _ in range(PATIENCE):
+    tries = 0
+    while tries < PATIENCE:
         contender = world.our_contender(lock)
         if contender is None:
             taken = yield from take_locks(world.owner, [Want(paths.lock_of(lock), guarded, world.has_lock_dir(lock))])
             yield from fence()
             if isinstance(taken, Busy):
                 if taken.unsure or world.our_contender(lock) is not None:
+                    tries += not taken.unsure
                     continue
                 return taken.why
             contender = taken[0].contender
@@ -97,8 +99,11 @@ def finish(world: World, lock: Lock, guarded: str, last: Callable[[str], Sequenc
         if not isinstance(answer, Failure):
             return None
         yield from fence()
-        if answer.problem not in UNKNOWN_OUTCOME and answer.problem not in (Problem.NO_NODE, Problem.BAD_VERSION):
+        if answer.problem in UNKNOWN_OUTCOME:
+            continue
+        if answer.problem not in (Problem.NO_NODE, Problem.BAD_VERSION):
             return str(answer)
+        tries += 1
     return "the tree keeps changing"
 
 
