@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 
-from nodepool_ng.drivers import Capacity, DriverError, Listing, NoCapacity, Throttled
+from nodepool_ng.drivers import Capacity, DriverError, Listing, Misconfigured, NoCapacity, Refused, Throttled
 from nodepool_ng.model.ids import InstallationId, LabelName, NodeId, ProviderName, Seconds, ServerId, Timestamp
 from nodepool_ng.model.quota import Resources, total
 from nodepool_ng.model.server import ProviderFacts, Server, ServerStatus
@@ -113,8 +113,17 @@ class CloudFacts:
                 self.failed(provider, error, now)
             case NoCapacity():
                 self.stale(provider)
+            case Refused() | Misconfigured():
+                self._doubted(provider)
             case _:
                 pass
+
+    def _doubted(self, provider: ProviderName) -> None:
+        """Have capacity read again soon: a zone, flavor or image that an order named may be gone. What is known is used
+        meanwhile, since most labels have nothing to do with it."""
+        known = self.facts.get(provider)
+        if known is not None and known.limits_read is not None:
+            self.facts[provider] = replace(known, limits_read=0.0)
 
     def _foreign(self, provider: ProviderName, server: Server, nodes: Set[NodeId], recorded: Set[NodeId]) -> bool:
         """Tell whether a server's resources are used by somebody else. Orphans of ours are not foreign."""

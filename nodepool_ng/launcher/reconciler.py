@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from nodepool_ng.launcher import registration
 from nodepool_ng.launcher.effects import effect_of
 from nodepool_ng.launcher.outcome import Lost, Outcome
-from nodepool_ng.launcher.registration import Chore, QueueForLease, Register, Republish, Unregister
+from nodepool_ng.launcher.registration import Chore, LeaveLease, QueueForLease, Register, Republish, Unregister
 from nodepool_ng.launcher.telling import tell, tell_alarm
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model.action import Action, Subject, subjects
@@ -134,6 +134,7 @@ class Reconciler:
         return self._store.connected and self._mirror.complete
 
     def _plan(self) -> None:
+        self.world.farewell()
         in_flight: dict[Subject, Any] = self._runner.in_flight
         made = plan(self.world.snapshot(in_flight, self._settle))
         self.latest = made
@@ -150,7 +151,7 @@ class Reconciler:
 
     def _ended(self, work: Work, outcome: Outcome) -> None:
         self._news = True
-        if isinstance(work, Register | Republish | Unregister | QueueForLease):
+        if isinstance(work, Register | Republish | Unregister | QueueForLease | LeaveLease):
             if isinstance(outcome, Lost):
                 _log.warning("Could not register: %s", outcome.why)
             return

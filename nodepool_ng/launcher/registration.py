@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import nodepool_ng
 from nodepool_ng.launcher.outcome import Done, Lost, Outcome
-from nodepool_ng.launcher.world import World
+from nodepool_ng.launcher.world import OWNER_KEY, World
 from nodepool_ng.model.action import Subject
 from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.component import LAUNCHER, POOL, Component
@@ -21,9 +21,6 @@ from nodepool_ng.shell.contender import prefix
 from nodepool_ng.shell.effect import Effect, commit
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.store import Create, Delete, Failure, Problem, Set
-
-OWNER_KEY = "nodepool_ng_process"
-"""In our components: which process registered it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +47,15 @@ class QueueForLease:
     provider: ProviderName
 
 
-Chore: TypeAlias = Register | Republish | Unregister | QueueForLease
+@dataclass(frozen=True, slots=True)
+class LeaveLease:
+    """Take our contender out of the queue for a provider that is not ours to mind any more."""
+
+    provider: ProviderName
+    contenders: tuple[str, ...]
+
+
+Chore: TypeAlias = Register | Republish | Unregister | QueueForLease | LeaveLease
 
 
 def pool_keys(settings: Settings) -> Iterator[PoolKey]:
@@ -63,7 +68,7 @@ def chore_subject(chore: Chore) -> Subject:
     match chore:
         case Register(component) | Republish(component) | Unregister(component):
             return "component", f"{component.kind}/{component.id or component.hostname}"
-        case QueueForLease(provider):
+        case QueueForLease(provider) | LeaveLease(provider):
             return "lease", provider
 
 
@@ -88,6 +93,15 @@ def chores(world: World, hostname: str, short: frozenset[PoolKey]) -> Iterator[C
         queue = world.lease_queue(provider)
         if not any(world.is_ours(name) for name in queue):
             yield QueueForLease(provider)
+    yield from _leases_to_leave(world)
+
+
+def _leases_to_leave(world: World) -> Iterator[LeaveLease]:
+    for of, queue in world.picture.locks.items():
+        if isinstance(of, paths.LeaseAt) and of.provider not in world.settings.providers:
+            ours = tuple(name for name in queue if world.is_ours(name))
+            if ours and of.provider not in world.leaving:
+                yield LeaveLease(of.provider, ours)
 
 
 def _wanted(world: World, hostname: str, short: frozenset[PoolKey]) -> Iterator[Component]:
@@ -130,4 +144,6 @@ def carry_out(world: World, chore: Chore) -> Effect[Outcome]:
             answer = yield from commit(Create(contender, ephemeral=True, sequence=True))
             if isinstance(answer, Failure) and answer.problem is Problem.NO_NODE:
                 answer = yield from commit(Create(directory), Create(contender, ephemeral=True, sequence=True))
+        case LeaveLease(provider, contenders):
+            answer = yield from commit(*(Delete(f"{paths.lease(provider)}/{name}") for name in contenders))
     return Lost(str(answer)) if isinstance(answer, Failure) else Done()

@@ -72,6 +72,7 @@ _PHRASES: dict[type[do.Action], str] = {
     do.RetireNode: "Deleting the node",
     do.EraseNode: "Erasing the record",
     do.SweepGhost: "Sweeping an empty record",
+    do.SweepLocks: "Removing locks of requests that are gone",
     do.ListServers: "Listing servers",
     do.ReadCapacity: "Reading capacity",
 }

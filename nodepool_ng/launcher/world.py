@@ -64,6 +64,8 @@ from nodepool_ng.zk.picture import Picture
 
 _Id = TypeVar("_Id", NodeId, RequestId)
 
+OWNER_KEY = "nodepool_ng_process"
+"""In our components: which process registered it."""
 COOL_FIRST: Seconds = 0.1
 COOL_MOST: Seconds = 10.0
 """How long an action that was lost keeps its subjects from being acted upon again."""
@@ -94,12 +96,15 @@ class World:
         self.census = Census(self._cost)
         self.uploads: dict[tuple[ImageName, ProviderName], Upload] = {}
         self.leased: set[ProviderName] = set()
+        self.leaving: set[ProviderName] = set()
+        """Providers that were taken out of the configuration and still have nodes that we clean away."""
         self.confirmed: set[ProviderName] = set()
         self._new_id = new_id
         self._node_locks: dict[NodeId, Side] = {}
         self._request_locks: dict[RequestId, Side] = {}
         self._requests: dict[RequestId, NodeRequest] = {}
         self._unlocked_since: dict[RequestId, Timestamp] = {}
+        self._orphan_locks: dict[RequestId, Timestamp] = {}
         self._attempts: dict[AttemptId, Attempt] = {}
         self._scans: dict[AttemptId, Scan] = {}
         self._first_active: dict[AttemptId, Timestamp] = {}
@@ -297,6 +302,10 @@ class World:
             self._unlocked_since.setdefault(request_id, self.now)
         else:
             self._unlocked_since.pop(request_id, None)
+        if entry is None and side is None and request_id in self.picture.request_contenders:
+            self._orphan_locks.setdefault(request_id, self.now)
+        else:
+            self._orphan_locks.pop(request_id, None)
 
     def images_changed(self) -> None:
         """Find the upload to boot from, for each image and provider: the ready one that became so last."""
@@ -315,13 +324,27 @@ class World:
             self._registry_changed = self.now
 
     def leases_changed(self) -> None:
-        self.leased = {name for name in self.settings.providers if self.lease_contender(name) is not None}
+        names = (*self.settings.providers, *self.leaving)
+        self.leased = {name for name in names if self.lease_contender(name) is not None}
+
+    def farewell(self) -> None:
+        """Be done with providers that left and have no node any more, or that another launcher has: it goes on."""
+        for name in list(self.leaving):
+            elsewhere = any(
+                entry.record.provider_name == name and entry.record.extra.get(OWNER_KEY) != self.owner
+                for entry in self.picture.components.values()
+            )
+            if elsewhere or not any(node.provider == name for node in self.census.nodes.values()):
+                self.leaving.discard(name)
+                self.leases_changed()
 
     def reconfigured(self, settings: Settings, pool_ids: Mapping[PoolKey, PoolId]) -> None:
         """Go by new settings; facts about providers that changed are read again."""
         for name, provider in self.settings.providers.items():
             if settings.providers.get(name) != provider:
                 self.clouds.forget(name)
+        self.leaving |= {name for name in self.leased if name not in settings.providers}
+        self.leaving -= settings.providers.keys()
         self.settings = settings
         self.pool_ids = dict(pool_ids)
         self.leases_changed()
@@ -387,6 +410,7 @@ class World:
             foreign_use=self.clouds.foreign_use,
             recorded=self._recorded,
             sweeps_confirmed=self.confirmed,
+            orphan_locks=self._orphan_locks,
             cooling={subject: cooling.until for subject, cooling in self._cooling.items()},
         )
 

@@ -230,6 +230,14 @@ class SweepGhost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SweepLocks:
+    """Remove the lock directories of requests that have been gone for long."""
+
+    requests: tuple[RequestId, ...]
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListServers:
     """Look at a provider's servers: at all of them, or at what changed since an instant."""
 
@@ -265,6 +273,7 @@ Action: TypeAlias = (
     | DeleteServer
     | EraseNode
     | SweepGhost
+    | SweepLocks
     | ListServers
     | ReadCapacity
 )
@@ -289,6 +298,8 @@ def subjects(action: Action) -> tuple[Subject, ...]:
             return (request_subject(request),)
         case DeleteServer():
             return (("server", f"{action.provider}/{action.server}"),)
+        case SweepLocks():
+            return (("sweep", "request-locks"),)
         case ListServers():
             return (("list", action.provider),)
         case ReadCapacity():

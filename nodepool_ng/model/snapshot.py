@@ -123,6 +123,8 @@ class Snapshot:
     recorded: Set[NodeId] = frozenset()
     """Nodes that had a record in this tree since this process started."""
     sweeps_confirmed: Set[ProviderName] = frozenset()
+    orphan_locks: Mapping[RequestId, Timestamp] = field(default_factory=_nothing)
+    """Lock directories of requests that are gone, those first that have been without one for longest; since when."""
     cooling: Mapping[Subject, Timestamp] = field(default_factory=_nothing)
     """Subjects of actions that just failed, and until when they are to be left alone."""
 

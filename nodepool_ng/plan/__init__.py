@@ -14,6 +14,7 @@ from nodepool_ng.model.ids import ProviderName, RequestId, Timestamp
 from nodepool_ng.model.reason import Reason
 from nodepool_ng.model.snapshot import Snapshot
 from nodepool_ng.plan.desk import laid_out
+from nodepool_ng.plan.housekeeping import plan_housekeeping
 from nodepool_ng.plan.leaks import plan_leaks
 from nodepool_ng.plan.looks import plan_looks
 from nodepool_ng.plan.nodes import plan_nodes
@@ -47,6 +48,7 @@ def plan(snapshot: Snapshot) -> Plan:
     plan_requests(desk)
     plan_warm(desk)
     plan_looks(snapshot, agenda)
+    plan_housekeeping(snapshot, agenda)
     return Plan(
         actions=tuple(agenda.actions),
         wake=agenda.wake,

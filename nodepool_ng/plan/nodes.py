@@ -141,6 +141,11 @@ def _spares(s: Snapshot, agenda: Agenda, ours: list[NodeId]) -> None:
         node = s.nodes.nodes.get(node_id)
         if node is not None and node.free and _ours_to_mind(s, node):
             agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
+    for key, nodes in s.nodes.spare.items():
+        if key[0] in s.leased and key[0] not in s.settings.providers:
+            for node in nodes.values():
+                if node.id not in s.node_locks:
+                    agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, Code.NOT_CONFIGURED)))
     for label in s.settings.labels.values():
         if label.max_ready_age > 0:
             for pool in s.nodes.spare:

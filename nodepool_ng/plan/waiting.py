@@ -22,6 +22,9 @@ READY_ELSEWHERE_WAIT: Seconds = 2.0
 """How long a request is left to another pool that has ready nodes for it, before nodes are launched."""
 
 _SHORT = (Code.POOL_LIMIT, Code.PROVIDER_QUOTA)
+IMPATIENT = "NodePool:min-ready"
+"""The requestor of Nodepool 11's own requests for ready nodes. They expect to be declined where there is no room: what
+waited would keep places from clients, and send other ready nodes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class Queue:
         if standing is None:
             standing = self._standings[kind] = look(self._desk, request)
         reserving = standing.is_ours_to_reserve(request)
-        shape = (kind, request.reuse, request.tenant_name, reserving)
+        impatient = request.requestor == IMPATIENT
+        shape = (kind, request.reuse, request.tenant_name, reserving, impatient)
         stuck = self._stuck.get(shape)
         if stuck is not None:
             self._stuck[shape] = self._stuck_too(request, stuck)
@@ -95,6 +99,10 @@ class Queue:
                 desk.verdicts[request.id] = (*verdicts, elsewhere)
             return None
         desk.verdicts[request.id] = tuple(verdicts)
+        if offers and request.requestor == IMPATIENT:
+            full = {made.pool.key: made.obstacle for made in offers if made.obstacle is not None}
+            decline(desk, request, {**standing.impossible, **full})
+            return None
         if not offers or not reserving:
             return Stuck(tuple(verdicts))
         soonest = min(offers, key=lambda made: (made.pool.priority, _lacks(made)))

@@ -16,7 +16,16 @@ from nodepool_ng.launcher.effects.nodes import (
     sweep_ghost,
     unlock,
 )
-from nodepool_ng.launcher.effects.requests import adopt_request, claim, decline, fulfil, hand_out, launch_nodes, release
+from nodepool_ng.launcher.effects.requests import (
+    adopt_request,
+    claim,
+    decline,
+    fulfil,
+    hand_out,
+    launch_nodes,
+    release,
+    sweep_locks,
+)
 from nodepool_ng.launcher.effects.servers import create_server, delete_server, scan_host_keys
 from nodepool_ng.launcher.outcome import Outcome
 from nodepool_ng.launcher.world import World
@@ -63,6 +72,8 @@ def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
             return erase_node(world, action)
         case do.SweepGhost():
             return sweep_ghost(world, action)
+        case do.SweepLocks():
+            return sweep_locks(world, action)
         case do.ListServers():
             return list_servers(world, action)
         case do.ReadCapacity():

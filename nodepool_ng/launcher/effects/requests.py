@@ -275,3 +275,10 @@ def _freed(world: World, request: RequestId) -> list[Op]:
         else:
             writes.append(Check(contender))
     return [*writes, *releases]
+
+
+def sweep_locks(world: World, action: do.SweepLocks) -> Effect[Outcome]:
+    """Remove lock directories. One that is held is not empty and stays; one that is wanted again is made again."""
+    gone = [request for request in action.requests if request not in world.picture.requests]
+    yield from ask(*(Commit((Delete(paths.request_lock(request)),)) for request in gone))
+    return Done()

@@ -1,0 +1,12 @@
+"""A scene for planners; what needs an installation makes its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.plan.support import Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
