@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,11 +17,3 @@ def place(tmp_path: Path, zookeeper: ZooKeeperSettings, request: pytest.FixtureR
         report = getattr(request.node, "outcome_of_call", None)
         if report is not None and report.failed:
             print(made.logs("nodepool")[-8000:])
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Any:
-    report = yield
-    if report.when == "call":
-        item.outcome_of_call = report  # type: ignore[attr-defined]
-    return report

@@ -32,7 +32,8 @@ SCRIPTS = Path(sys.executable).parent
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """To be called in a child before it becomes what it is to be."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -53,7 +54,7 @@ class Daemon:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=self._env,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         return self
 
@@ -151,7 +152,11 @@ class Site:
         name, _, port = host.rpartition(":")
         servers = [{"host": name, "port": int(port), "chroot": self.zookeeper.chroot}]
         draft = self.folder / "nodepool.yaml.new"
-        draft.write_text(yaml.safe_dump({"zookeeper-servers": servers, **settings}, sort_keys=False))
+        whole = {"zookeeper-servers": servers, "zookeeper-timeout": self.zookeeper.session_timeout, **settings}
+        if self.zookeeper.tls_ca is not None:
+            tls = {"ca": self.zookeeper.tls_ca, "cert": self.zookeeper.tls_cert, "key": self.zookeeper.tls_key}
+            whole["zookeeper-tls"] = tls
+        draft.write_text(yaml.safe_dump(whole, sort_keys=False))
         draft.replace(self.config)
 
     def daemon(self, name: str, *arguments: str, tag: str = "", start: bool = True) -> Daemon:
