@@ -20,7 +20,7 @@ from nodepool_ng.plan.registry import SOFTWARE
 from nodepool_ng.shell.contender import prefix
 from nodepool_ng.shell.effect import Effect, commit
 from nodepool_ng.zk import codec, paths
-from nodepool_ng.zk.store import Create, Delete, Failure, Problem, Set
+from nodepool_ng.zk.store import Committed, Create, Delete, Failure, Problem, Set
 
 OWNER_KEY = "nodepool_ng_process"
 """In our components: which process registered it."""
@@ -50,7 +50,12 @@ class QueueForLease:
     provider: ProviderName
 
 
-Chore: TypeAlias = Register | Republish | Unregister | QueueForLease
+@dataclass(frozen=True, slots=True)
+class StandForStats:
+    """Stand for telling the numbers of the whole installation; whoever is first in the queue does."""
+
+
+Chore: TypeAlias = Register | Republish | Unregister | QueueForLease | StandForStats
 
 
 def pool_keys(settings: Settings) -> Iterator[PoolKey]:
@@ -65,6 +70,8 @@ def chore_subject(chore: Chore) -> Subject:
             return "component", f"{component.kind}/{component.id or component.hostname}"
         case QueueForLease(provider):
             return "lease", provider
+        case StandForStats():
+            return "election", "stats"
 
 
 def chores(world: World, hostname: str, short: frozenset[PoolKey]) -> Iterator[Chore]:
@@ -88,6 +95,8 @@ def chores(world: World, hostname: str, short: frozenset[PoolKey]) -> Iterator[C
         queue = world.lease_queue(provider)
         if not any(world.is_ours(name) for name in queue):
             yield QueueForLease(provider)
+    if world.tells_numbers and not any(world.is_ours(name) for name in world.stats_queue()):
+        yield StandForStats()
 
 
 def _wanted(world: World, hostname: str, short: frozenset[PoolKey]) -> Iterator[Component]:
@@ -125,9 +134,19 @@ def carry_out(world: World, chore: Chore) -> Effect[Outcome]:
         case Unregister(component):
             answer = yield from commit(Delete(paths.component(component.kind, component.key)))
         case QueueForLease(provider):
-            directory = paths.lease(provider)
-            contender = f"{directory}/{prefix(world.owner)}"
-            answer = yield from commit(Create(contender, ephemeral=True, sequence=True))
+            answer = yield from _queue(world, paths.lease(provider))
+        case StandForStats():
+            answer = yield from _queue(world, paths.STATS_ELECTION)
             if isinstance(answer, Failure) and answer.problem is Problem.NO_NODE:
-                answer = yield from commit(Create(directory), Create(contender, ephemeral=True, sequence=True))
+                yield from commit(Create(paths.ELECTIONS))
+                answer = yield from _queue(world, paths.STATS_ELECTION)
     return Lost(str(answer)) if isinstance(answer, Failure) else Done()
+
+
+def _queue(world: World, directory: str) -> Effect[Committed | Failure]:
+    """Put our contender into the queue for a lock; the directory is made where it is missing."""
+    contender = f"{directory}/{prefix(world.owner)}"
+    answer = yield from commit(Create(contender, ephemeral=True, sequence=True))
+    if isinstance(answer, Failure) and answer.problem is Problem.NO_NODE:
+        answer = yield from commit(Create(directory), Create(contender, ephemeral=True, sequence=True))
+    return answer

@@ -95,6 +95,8 @@ class World:
         self.uploads: dict[tuple[ImageName, ProviderName], Upload] = {}
         self.leased: set[ProviderName] = set()
         self.confirmed: set[ProviderName] = set()
+        self.tells_numbers = False
+        """Whether this launcher stands for telling the numbers of the whole installation."""
         self._new_id = new_id
         self._node_locks: dict[NodeId, Side] = {}
         self._request_locks: dict[RequestId, Side] = {}
@@ -134,6 +136,10 @@ class World:
     def lease_queue(self, provider: ProviderName) -> tuple[str, ...]:
         """Return the contenders for a provider's lease."""
         return self.picture.locks.get(paths.LeaseAt(provider), ())
+
+    def stats_queue(self) -> tuple[str, ...]:
+        """Return who stands for telling the numbers of the whole installation, the elected one first."""
+        return self.picture.locks.get(paths.StatsElectionAt(), ())
 
     def has_node_lock_dir(self, node: NodeId) -> bool:
         return node in self.picture.node_contenders
@@ -255,6 +261,8 @@ class World:
                 return request_id not in self._request_locks
             case LockChange(of=paths.LeaseAt()):
                 self.leases_changed()
+            case LockChange(of=paths.StatsElectionAt()):
+                return self.tells_numbers
             case UploadChange():
                 self.images_changed()
             case ComponentChange():
