@@ -6,6 +6,7 @@ Everything is started on free ports, in a folder of its own, and dies with the t
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -85,6 +86,10 @@ class Site:
         self.folder = folder
         self.zookeeper = zookeeper
         self.sim: SimClient
+        self.web_port = free_port()
+        """Where the first of its launchers serves pages; others wait for the port."""
+        self.environment: dict[str, str] = {}
+        """What daemons started from now on get beside the usual."""
         self._running: list[Daemon] = []
         self._schedulers: list[Scheduler] = []
         self._eyes: KazooStore | None = None
@@ -150,8 +155,9 @@ class Site:
         (host,) = self.zookeeper.hosts
         name, _, port = host.rpartition(":")
         servers = [{"host": name, "port": int(port), "chroot": self.zookeeper.chroot}]
+        web = {"port": self.web_port, "listen_address": "127.0.0.1"}
         draft = self.folder / "nodepool.yaml.new"
-        draft.write_text(yaml.safe_dump({"zookeeper-servers": servers, **settings}, sort_keys=False))
+        draft.write_text(yaml.safe_dump({"zookeeper-servers": servers, "webapp": web, **settings}, sort_keys=False))
         draft.replace(self.config)
 
     def daemon(self, name: str, *arguments: str, tag: str = "", start: bool = True) -> Daemon:
@@ -159,7 +165,7 @@ class Site:
         daemon = Daemon(
             [str(SCRIPTS / name), *arguments],
             self.folder / f"{name}{tag}.log",
-            {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "HOME": str(self.folder)},
+            {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "HOME": str(self.folder), **self.environment},
         )
         self._running.append(daemon)
         return daemon.start() if start else daemon
@@ -178,6 +184,13 @@ class Site:
         for daemon in reversed(self._running):
             if daemon.running:
                 daemon.kill()
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
