@@ -5,9 +5,9 @@ import click
 from nodepool_ng.cli import seen
 from nodepool_ng.cli.options import with_format, znode_name
 from nodepool_ng.cli.outcome import Failed
-from nodepool_ng.cli.rows import BUILDS, BuildRow
 from nodepool_ng.cli.session import Session
-from nodepool_ng.cli.table import Format, Table, printable
+from nodepool_ng.listing.rows import BUILDS, BuildRow
+from nodepool_ng.listing.table import Format, Table, printable
 from nodepool_ng.model.ids import BuildId, ImageName
 from nodepool_ng.model.image import Build, build_moved
 from nodepool_ng.model.lifecycle import ImageEvent, ImageState

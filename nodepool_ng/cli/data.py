@@ -10,7 +10,7 @@ import click
 from nodepool_ng.cli import seen
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Connection, Session
-from nodepool_ng.cli.table import printable
+from nodepool_ng.listing.table import printable
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.paths import BuildAt, PausedAt, UploadAt
 from nodepool_ng.zk.store import Commit, Committed, Create, Delete, Failure, Problem, Set, Verb

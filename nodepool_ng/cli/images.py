@@ -5,9 +5,9 @@ import click
 from nodepool_ng.cli import seen
 from nodepool_ng.cli.options import with_format, znode_name
 from nodepool_ng.cli.outcome import Failed
-from nodepool_ng.cli.rows import IMAGES, BuildRequest, ImageRow
 from nodepool_ng.cli.session import Session
-from nodepool_ng.cli.table import Format, Table
+from nodepool_ng.listing.rows import IMAGES, BuildRequest, ImageRow
+from nodepool_ng.listing.table import Format, Table
 from nodepool_ng.model.ids import ImageName
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.store import Delete, Failure, Problem

@@ -4,7 +4,7 @@ import socket
 
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Connection
-from nodepool_ng.cli.table import printable
+from nodepool_ng.listing.table import printable
 from nodepool_ng.model.clock import Clock
 from nodepool_ng.model.component import BUILDER, LAUNCHER
 from nodepool_ng.model.ids import NodeId, Seconds

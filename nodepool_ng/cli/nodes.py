@@ -6,9 +6,9 @@ from nodepool_ng.cli import node_lock, seen
 from nodepool_ng.cli.node_lock import Vanished
 from nodepool_ng.cli.options import with_format, znode_name
 from nodepool_ng.cli.outcome import Failed
-from nodepool_ng.cli.rows import NODE_DETAILS, NODES, NodeRow
 from nodepool_ng.cli.session import Connection, Session
-from nodepool_ng.cli.table import Format, Table
+from nodepool_ng.listing.rows import NODE_DETAILS, NODES, NodeRow
+from nodepool_ng.listing.table import Format, Table
 from nodepool_ng.model.ids import NodeId
 from nodepool_ng.model.lifecycle import ImpossibleTransition, NodeEvent
 from nodepool_ng.model.node import Node, moved

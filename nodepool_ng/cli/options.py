@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from nodepool_ng.cli.table import Format
+from nodepool_ng.listing.table import Format
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

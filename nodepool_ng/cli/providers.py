@@ -7,9 +7,9 @@ import click
 from nodepool_ng.cli import seen
 from nodepool_ng.cli.options import znode_name
 from nodepool_ng.cli.outcome import Failed
-from nodepool_ng.cli.rows import SERVERS_OF_PROVIDER, UPLOADS_OF_PROVIDER, ServerOfNode, UploadsOfBuild
 from nodepool_ng.cli.session import Connection, Session
-from nodepool_ng.cli.table import Table, printable
+from nodepool_ng.listing.rows import SERVERS_OF_PROVIDER, UPLOADS_OF_PROVIDER, ServerOfNode, UploadsOfBuild
+from nodepool_ng.listing.table import Table, printable
 from nodepool_ng.model.ids import ProviderName
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.store import Commit, Delete, Failure

@@ -4,9 +4,9 @@ import click
 
 from nodepool_ng.cli import seen
 from nodepool_ng.cli.options import with_format
-from nodepool_ng.cli.rows import REQUESTS
 from nodepool_ng.cli.session import Session
-from nodepool_ng.cli.table import Format, Table
+from nodepool_ng.listing.rows import REQUESTS
+from nodepool_ng.listing.table import Format, Table
 
 
 @click.command("request-list")

@@ -16,7 +16,7 @@ import click
 
 from nodepool_ng.cli.logs import LastWords
 from nodepool_ng.cli.outcome import Declined, Failed, StrictlyDeclined
-from nodepool_ng.cli.table import Format, R, Table, printable, render
+from nodepool_ng.listing.table import Format, R, Table, printable, render
 from nodepool_ng.model.clock import Clock, SystemClock
 from nodepool_ng.model.ids import Seconds
 from nodepool_ng.model.settings import Settings, ZooKeeperSettings

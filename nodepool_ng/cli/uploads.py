@@ -5,9 +5,9 @@ import click
 from nodepool_ng.cli import seen
 from nodepool_ng.cli.options import with_format, znode_name
 from nodepool_ng.cli.outcome import Failed
-from nodepool_ng.cli.rows import UPLOADS, UploadRow
 from nodepool_ng.cli.session import Session
-from nodepool_ng.cli.table import Format, Table, printable
+from nodepool_ng.listing.rows import UPLOADS, UploadRow
+from nodepool_ng.listing.table import Format, Table, printable
 from nodepool_ng.model.ids import BuildId, ImageName, ProviderName, UploadId
 from nodepool_ng.model.image import Upload, upload_moved
 from nodepool_ng.model.lifecycle import ImageEvent, ImageState

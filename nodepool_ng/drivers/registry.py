@@ -22,6 +22,12 @@ def _openstack(provider: Provider, observe: Observe | None) -> Driver:
     return OpenStack(provider, Cloud(provider, observe))
 
 
+def _openstack_prefix(provider: Provider) -> str | None:
+    from nodepool_ng.drivers.openstack.cloud import statsd_prefix
+
+    return statsd_prefix(provider)
+
+
 DRIVERS: Mapping[str, Make] = MappingProxyType({"openstack": _openstack})
 
 
@@ -36,3 +42,11 @@ def make(provider: Provider, observe: Observe | None = None) -> Driver:
         there = ", ".join(sorted(DRIVERS))
         raise Misconfigured(f"provider {provider.name}: there is no driver {provider.driver!r}, only {there}") from None
     return known(provider, observe)
+
+
+def metric_prefix(provider: Provider) -> str | None:
+    """Return what the operator wants the names of API metrics to begin with, or None.
+
+    Raises Misconfigured where the provider's own configuration cannot be read.
+    """
+    return _openstack_prefix(provider) if provider.driver == "openstack" else None

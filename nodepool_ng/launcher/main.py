@@ -21,6 +21,8 @@ from nodepool_ng.drivers import Driver, DriverError, registry
 from nodepool_ng.drivers.keyscan import KeyScanner, NotScanned, Probe, Scanned
 from nodepool_ng.launcher.reconciler import Reconciler, Reconfigured
 from nodepool_ng.launcher.registration import pool_keys
+from nodepool_ng.launcher.reporting import Reporting
+from nodepool_ng.launcher.showcase import Show
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.clock import Clock, SystemClock
@@ -79,7 +81,7 @@ class _Scans:
 class Launcher:
     """All that runs in the process, put together; `run` returns when it has stopped."""
 
-    def __init__(self, config: str, secure: str | None, pid_file: PidFile | None) -> None:
+    def __init__(self, config: str, secure: str | None, pid_file: PidFile | None, *, web: bool = True) -> None:
         files = [config, *([secure] if secure else []), *clouds_files(os.environ, os.getcwd(), str(Path.home()))]
         self._reloader = Reloader(Watched(files), lambda: load(config, secure))
         self._config = config
@@ -87,6 +89,8 @@ class Launcher:
         self._pid_file = pid_file
         self._clock = SystemClock()
         self._inbox: Inbox[Any] = Inbox()
+        self._reporting = Reporting(self._inbox.post, self._clock, os.environ)
+        self._web = web
         self._api = ApiThreads(self._clock)
         self._drivers: dict[ProviderName, Driver] = {}
         self._configured: dict[ProviderName, Provider] = {}
@@ -120,7 +124,9 @@ class Launcher:
             ticks.add_job(self._look_at_files, "interval", seconds=CONFIG_EVERY, max_instances=1)
             ticks.start()
             stack.callback(ticks.shutdown, wait=False)
-            loop = threading.Thread(target=self._loop, args=(reconciler,), name="reconciler")
+            self._reporting.health.expect("configuration", 10 * CONFIG_EVERY)
+            stack.callback(self._reporting.start(ticks, settings.web if self._web else None))
+            loop = threading.Thread(target=self._loop, args=(reconciler, store), name="reconciler")
             loop.start()
             _log.info("Launcher of installation %s is running", installation)
             signal = wait_for_signal()
@@ -164,7 +170,9 @@ class Launcher:
             hostname=self._hostname,
             post=self._inbox.post,
             settle=settings.zookeeper.session_timeout + SETTLE_BEYOND_SESSION,
+            witness=self._reporting.witness,
         )
+        world.tells_numbers = self._reporting.statsd is not None
         mirror.start()
         return reconciler
 
@@ -174,7 +182,7 @@ class Launcher:
             if self._configured.get(name) == provider:
                 continue
             try:
-                self._drivers[name] = registry.make(provider)
+                self._drivers[name] = registry.make(provider, self._reporting.observe(provider))
             except DriverError as error:
                 _log.error("Provider %s is left out: %s", name, error)
                 continue
@@ -187,6 +195,7 @@ class Launcher:
 
     def _look_at_files(self) -> None:
         """Post new settings when a file changed; a broken one leaves the old ones in force."""
+        self._reporting.health.beat("configuration")
         found = self._reloader.poll()
         match found:
             case Loaded():
@@ -198,20 +207,25 @@ class Launcher:
             case None:
                 pass
 
-    def _loop(self, reconciler: Reconciler) -> None:
+    def _loop(self, reconciler: Reconciler, store: KazooStore) -> None:
         """Deal with letters until told to stop and all effects have ended, or patience has."""
         wake: float | None = 0.0
         stop_by: float | None = None
         while stop_by is None or (not reconciler.quiet and time.monotonic() < stop_by):
             wait = None if wake is None else max(wake - self._clock.now(), 0.0)
+            show = False
             for letter in self._inbox.take(wait if stop_by is None else min(wait or 1.0, 1.0)):
                 match letter:
                     case _Stop():
                         reconciler.stop()
                         stop_by = time.monotonic() + STOP_PATIENCE
+                    case Show():
+                        show = True
                     case _:
                         self._deal(reconciler, letter)
             wake = self._turn(reconciler)
+            if show:
+                self._reporting.show(reconciler, len(self._inbox), store.backlog)
 
     def _deal(self, reconciler: Reconciler, letter: Any) -> None:
         try:
@@ -273,7 +287,7 @@ def main(
                 pid_file = stack.enter_context(PidFile(path))
             except (AlreadyRunning, OSError) as error:
                 raise click.ClickException(f"the pid file cannot be had: {error}") from None
-        Launcher(config, secure, pid_file).run(loaded)
+        Launcher(config, secure, pid_file, web=not no_webapp).run(loaded)
 
 
 if __name__ == "__main__":

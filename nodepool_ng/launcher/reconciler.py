@@ -12,14 +12,25 @@ from typing import Any, TypeAlias
 from nodepool_ng.launcher import registration
 from nodepool_ng.launcher.effects import effect_of
 from nodepool_ng.launcher.outcome import Lost, Outcome
-from nodepool_ng.launcher.registration import Chore, LeaveLease, QueueForLease, Register, Republish, Unregister
+from nodepool_ng.launcher.registration import (
+    Chore,
+    LeaveLease,
+    QueueForLease,
+    Register,
+    Republish,
+    StandForStats,
+    Unregister,
+)
 from nodepool_ng.launcher.telling import tell, tell_alarm
+from nodepool_ng.launcher.viewing import BuildRequests, view_of
+from nodepool_ng.launcher.witness import NOBODY, Witness
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model.action import Action, Subject, subjects
 from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.clock import Clock
 from nodepool_ng.model.ids import PoolId, Seconds, Timestamp
 from nodepool_ng.model.settings import Settings
+from nodepool_ng.model.view import Backlog, View
 from nodepool_ng.plan import Plan, plan
 from nodepool_ng.shell.runner import Answered, Clouds, Hooks, Runner, Scanner
 from nodepool_ng.zk.changes import Change, Completed, DamageChange, FenceLost, FencePassed
@@ -64,8 +75,11 @@ class Reconciler:
         post: Callable[[Any], None],
         settle: Seconds,
         hooks: Hooks | None = None,
+        witness: Witness = NOBODY,
     ) -> None:
         self.world = world
+        self._witness = witness
+        self._build_requests = BuildRequests(store, clock)
         self.latest: Plan | None = None
         self._store = store
         self._mirror = mirror
@@ -117,7 +131,9 @@ class Reconciler:
             return now - self._credit / SHARE_OF_A_CORE
         self._news = False
         self._plan()
-        self._credit -= self._clock.monotonic() - began
+        took = self._clock.monotonic() - began
+        self._credit -= took
+        self._witness.planned(took)
         return now if self._news else self._wake
 
     def stop(self) -> None:
@@ -128,6 +144,13 @@ class Reconciler:
     def quiet(self) -> bool:
         """Tell whether nothing is in flight."""
         return len(self._runner) == 0
+
+    def view(self, letters: int = 0, verbs: int = 0) -> View:
+        """Return what is known now, to be shown; it is the caller's to keep, in any thread."""
+        backlog = Backlog(letters=letters, reads=self._mirror.backlog, verbs=verbs, calls=len(self._runner))
+        self.world.now = self._clock.now()
+        asked = self._build_requests.since(self.world.picture.build_requests)
+        return view_of(self.world, self.latest, self._hostname, asked=asked, complete=self._sees(), backlog=backlog)
 
     def _sees(self) -> bool:
         """Nothing is decided on a mirror that is not whole."""
@@ -151,11 +174,12 @@ class Reconciler:
 
     def _ended(self, work: Work, outcome: Outcome) -> None:
         self._news = True
-        if isinstance(work, Register | Republish | Unregister | QueueForLease | LeaveLease):
+        if isinstance(work, Register | Republish | Unregister | QueueForLease | LeaveLease | StandForStats):
             if isinstance(outcome, Lost):
                 _log.warning("Could not register: %s", outcome.why)
             return
         self.world.came(work, outcome)
+        self._witness.ended(self.world, work, outcome)
         if isinstance(outcome, Lost):
             _log.debug("%s was not carried out: %s", type(work).__name__, outcome.why)
 

@@ -20,7 +20,7 @@ from nodepool_ng.plan.registry import SOFTWARE
 from nodepool_ng.shell.contender import prefix
 from nodepool_ng.shell.effect import Effect, commit
 from nodepool_ng.zk import codec, paths
-from nodepool_ng.zk.store import Create, Delete, Failure, Problem, Set
+from nodepool_ng.zk.store import Committed, Create, Delete, Failure, Problem, Set
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,12 @@ class LeaveLease:
     contenders: tuple[str, ...]
 
 
-Chore: TypeAlias = Register | Republish | Unregister | QueueForLease | LeaveLease
+@dataclass(frozen=True, slots=True)
+class StandForStats:
+    """Stand for telling the numbers of the whole installation; whoever is first in the queue does."""
+
+
+Chore: TypeAlias = Register | Republish | Unregister | QueueForLease | LeaveLease | StandForStats
 
 
 def pool_keys(settings: Settings) -> Iterator[PoolKey]:
@@ -70,6 +75,8 @@ def chore_subject(chore: Chore) -> Subject:
             return "component", f"{component.kind}/{component.id or component.hostname}"
         case QueueForLease(provider) | LeaveLease(provider):
             return "lease", provider
+        case StandForStats():
+            return "election", "stats"
 
 
 def chores(world: World, hostname: str, short: frozenset[PoolKey]) -> Iterator[Chore]:
@@ -94,6 +101,8 @@ def chores(world: World, hostname: str, short: frozenset[PoolKey]) -> Iterator[C
         if not any(world.is_ours(name) for name in queue):
             yield QueueForLease(provider)
     yield from _leases_to_leave(world)
+    if world.tells_numbers and not any(world.is_ours(name) for name in world.stats_queue()):
+        yield StandForStats()
 
 
 def _leases_to_leave(world: World) -> Iterator[LeaveLease]:
@@ -139,11 +148,21 @@ def carry_out(world: World, chore: Chore) -> Effect[Outcome]:
         case Unregister(component):
             answer = yield from commit(Delete(paths.component(component.kind, component.key)))
         case QueueForLease(provider):
-            directory = paths.lease(provider)
-            contender = f"{directory}/{prefix(world.owner)}"
-            answer = yield from commit(Create(contender, ephemeral=True, sequence=True))
+            answer = yield from _queue(world, paths.lease(provider))
+        case StandForStats():
+            answer = yield from _queue(world, paths.STATS_ELECTION)
             if isinstance(answer, Failure) and answer.problem is Problem.NO_NODE:
-                answer = yield from commit(Create(directory), Create(contender, ephemeral=True, sequence=True))
+                yield from commit(Create(paths.ELECTIONS))
+                answer = yield from _queue(world, paths.STATS_ELECTION)
         case LeaveLease(provider, contenders):
             answer = yield from commit(*(Delete(f"{paths.lease(provider)}/{name}") for name in contenders))
     return Lost(str(answer)) if isinstance(answer, Failure) else Done()
+
+
+def _queue(world: World, directory: str) -> Effect[Committed | Failure]:
+    """Put our contender into the queue for a lock; the directory is made where it is missing."""
+    contender = f"{directory}/{prefix(world.owner)}"
+    answer = yield from commit(Create(contender, ephemeral=True, sequence=True))
+    if isinstance(answer, Failure) and answer.problem is Problem.NO_NODE:
+        answer = yield from commit(Create(directory), Create(contender, ephemeral=True, sequence=True))
+    return answer

@@ -99,6 +99,8 @@ class World:
         self.leaving: set[ProviderName] = set()
         """Providers that were taken out of the configuration and still have nodes that we clean away."""
         self.confirmed: set[ProviderName] = set()
+        self.tells_numbers = False
+        """Whether this launcher stands for telling the numbers of the whole installation."""
         self._new_id = new_id
         self._node_locks: dict[NodeId, Side] = {}
         self._request_locks: dict[RequestId, Side] = {}
@@ -139,6 +141,10 @@ class World:
     def lease_queue(self, provider: ProviderName) -> tuple[str, ...]:
         """Return the contenders for a provider's lease."""
         return self.picture.locks.get(paths.LeaseAt(provider), ())
+
+    def stats_queue(self) -> tuple[str, ...]:
+        """Return who stands for telling the numbers of the whole installation, the elected one first."""
+        return self.picture.locks.get(paths.StatsElectionAt(), ())
 
     def has_node_lock_dir(self, node: NodeId) -> bool:
         return node in self.picture.node_contenders
@@ -264,6 +270,8 @@ class World:
                 return request_id not in self._request_locks
             case LockChange(of=paths.LeaseAt()):
                 self.leases_changed()
+            case LockChange(of=paths.StatsElectionAt()):
+                return self.tells_numbers
             case UploadChange():
                 self.images_changed()
             case ComponentChange():

@@ -78,6 +78,27 @@ class Code(StrEnum):
     NEVER_FITS = "never-fits"
 
 
+_IN_ORDER = tuple(Code)
+WAITING_CODES = _IN_ORDER[_IN_ORDER.index(Code.POOL_LIMIT) : _IN_ORDER.index(Code.POOL_DISABLED)]
+"""The reasons for waiting."""
+
+
+class Trouble(StrEnum):
+    """What an attempt to launch failed of; the value names it in metrics, as in Nodepool 11 as far as that has it."""
+
+    STATUS = "status"
+    """The server went to ERROR, or somebody deleted it."""
+    CAPACITY = "capacity"
+    """The cloud accepted the server and then had no room."""
+    QUOTA = "quota"
+    """The cloud refused the server for want of room."""
+    CREATE_TIMEOUT = "servercreatetimeout"
+    NETWORK = "network"
+    """The server was up and had no address."""
+    KEYSCAN = "keyscan"
+    UNKNOWN = "unknown"
+
+
 SENTENCES: Mapping[Code, str] = MappingProxyType(
     {
         Code.ASKED_FOR: "request {request} asked for it",
@@ -157,6 +178,7 @@ class Reason:
     used: float = 0
     wanted: float = 0
     detail: str = ""
+    trouble: Trouble | None = None
 
 
 def at(

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from nodepool_ng.model.action import Action, Booted, CreateServer, RetryNode, ScanHostKeys
 from nodepool_ng.model.ids import Seconds, Timestamp
 from nodepool_ng.model.node import Node
-from nodepool_ng.model.reason import Code, Reason
+from nodepool_ng.model.reason import Code, Reason, Trouble
 from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.settings import PoolLabel, Provider
 from nodepool_ng.model.snapshot import Attempt, AttemptState, Snapshot
@@ -68,18 +68,20 @@ def progress(s: Snapshot, node: Node) -> Progress:
     if server is None:
         return _unseen(s, node, provider, label, deadline)
     if server.deleting:
-        return _again(s, node, provider, "somebody deletes the server")
+        return _again(s, node, provider, "somebody deletes the server", Trouble.STATUS)
     match server.status:
         case ServerStatus.FAILED if server.no_capacity:
-            return NoRoom(_attempt_failed(node, server.fault or "no capacity"))
+            return NoRoom(_attempt_failed(node, server.fault or "no capacity", Trouble.CAPACITY))
         case ServerStatus.FAILED:
-            return _again(s, node, provider, f"the server went to ERROR: {server.fault or 'no reason given'}")
+            detail = f"the server went to ERROR: {server.fault or 'no reason given'}"
+            return _again(s, node, provider, detail, Trouble.STATUS)
         case ServerStatus.DELETED:
-            return _again(s, node, provider, "somebody deleted the server")
+            return _again(s, node, provider, "somebody deleted the server", Trouble.STATUS)
         case ServerStatus.ACTIVE if server.addresses.interface_ip:
             return _reachable(s, node, provider, label, server)
         case _ if s.now >= deadline:
-            return _again(s, node, provider, f"not up after {provider.launch_timeout:g} s")
+            trouble = Trouble.NETWORK if server.status is ServerStatus.ACTIVE else Trouble.CREATE_TIMEOUT
+            return _again(s, node, provider, f"not up after {provider.launch_timeout:g} s", trouble)
         case _:
             return Wait(deadline)
 
@@ -120,7 +122,8 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
     listed = facts.listed if facts else None
     match attempt.state:
         case AttemptState.FRESH if s.now >= deadline:
-            return _again(s, node, provider, f"no server could be asked for within {provider.launch_timeout:g} s")
+            detail = f"no server could be asked for within {provider.launch_timeout:g} s"
+            return _again(s, node, provider, detail, Trouble.CREATE_TIMEOUT)
         case AttemptState.FRESH if label.diskimage is not None and (label.diskimage, provider.name) not in s.uploads:
             return Failed(replace(_launching(node), code=Code.NO_IMAGE))
         case AttemptState.FRESH if backoff is not None and backoff.until > s.now:
@@ -135,16 +138,16 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
                 )
             )
         case AttemptState.REFUSED:
-            return _again(s, node, provider, attempt.detail, attempt.since)
+            return _again(s, node, provider, attempt.detail, since=attempt.since)
         case AttemptState.NO_CAPACITY:
-            return NoRoom(_attempt_failed(node, attempt.detail))
+            return NoRoom(_attempt_failed(node, attempt.detail, Trouble.QUOTA))
         case AttemptState.ASKED if listed is not None and listed >= attempt.since + LOST_AFTER:
-            return _again(s, node, provider, "the cloud accepted the server and lost it")
+            return _again(s, node, provider, "the cloud accepted the server and lost it", Trouble.STATUS)
         case AttemptState.UNKNOWN if listed is not None and listed >= attempt.since + UNKNOWN_GRACE:
             detail = attempt.detail or "nobody knows whether the cloud was asked"
             return _again(s, node, provider, detail, counted=bool(attempt.detail))
         case _ if s.now >= deadline:
-            return _again(s, node, provider, f"no server after {provider.launch_timeout:g} s")
+            return _again(s, node, provider, f"no server after {provider.launch_timeout:g} s", Trouble.CREATE_TIMEOUT)
         case AttemptState.UNKNOWN:
             return Wait(min(deadline, max(attempt.since + UNKNOWN_GRACE, s.now + 1.0)))
         case _:
@@ -159,7 +162,7 @@ def _reachable(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, se
     if scan is not None and scan.error is None:
         return Booted(node=node.id, server=server.id, host_keys=scan.keys)
     if scan is not None:
-        return _again(s, node, provider, f"no host keys: {scan.error}")
+        return _again(s, node, provider, f"no host keys: {scan.error}", Trouble.KEYSCAN)
     kind, port = connection(s, node)
     deadline = s.first_active.get(node.attempt, s.now) + provider.boot_timeout
     return Do(
@@ -175,22 +178,34 @@ def _reachable(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, se
 
 
 def _again(
-    s: Snapshot, node: Node, provider: Provider, detail: str, since: Timestamp | None = None, *, counted: bool = True
+    s: Snapshot,
+    node: Node,
+    provider: Provider,
+    detail: str,
+    trouble: Trouble = Trouble.UNKNOWN,
+    *,
+    since: Timestamp | None = None,
+    counted: bool = True,
 ) -> Progress:
     """Try once more, after a pause that grows from one refusal (at `since`) to the next; an attempt that failed only
     because a launcher died is not counted."""
     if counted and node.attempts >= max(provider.launch_retries, 1):
-        return Failed(
-            Reason(code=Code.LAUNCH_FAILED, provider=node.provider, pool=node.pool, label=node.label, detail=detail)
-        )
+        return Failed(replace(_attempt_failed(node, detail, trouble), code=Code.LAUNCH_FAILED))
     pause = min(2.0 ** (node.attempts - 1), 30.0) if since is not None else 0.0
     if since is not None and s.now < since + pause:
         return Wait(since + pause)
-    return Do(RetryNode(node=node.id, counted=counted, why=_attempt_failed(node, detail)))
+    return Do(RetryNode(node=node.id, counted=counted, why=_attempt_failed(node, detail, trouble)))
 
 
-def _attempt_failed(node: Node, detail: str) -> Reason:
-    return Reason(code=Code.ATTEMPT_FAILED, provider=node.provider, pool=node.pool, label=node.label, detail=detail)
+def _attempt_failed(node: Node, detail: str, trouble: Trouble) -> Reason:
+    return Reason(
+        code=Code.ATTEMPT_FAILED,
+        provider=node.provider,
+        pool=node.pool,
+        label=node.label,
+        detail=detail,
+        trouble=trouble,
+    )
 
 
 def _launching(node: Node) -> Reason:

@@ -73,6 +73,12 @@ class KazooStore:
         return self._open
 
     @property
+    def backlog(self) -> int:
+        """Tell how many verbs are not answered yet; from any thread."""
+        with self._lock:
+            return sum(round.missing for round in self._rounds)
+
+    @property
     def client_id(self) -> tuple[int, bytes] | None:
         """The session's id and password, with which a successor can close it; None without a connection."""
         found = self._client.client_id

@@ -167,6 +167,11 @@ class Mirror:
 
         self._store.submit(sent, reply)
 
+    @property
+    def backlog(self) -> int:
+        """Tell how many reads are wanted or on their way."""
+        return len(self._wanted) + len(self._asked)
+
     def fence(self) -> int:
         """Ask to be told (`FencePassed`) once everything that is in the tree by now is in the mirror, too.
 

@@ -17,6 +17,7 @@ REQUESTS = "/nodepool/requests"
 REQUEST_LOCKS = "/nodepool/requests-lock"
 IMAGES = "/nodepool/images"
 COMPONENTS = "/nodepool/components"
+ELECTIONS = "/nodepool/elections"
 STATS_ELECTION = "/nodepool/elections/stats"
 
 OURS = "/nodepool_ng"
@@ -221,7 +222,12 @@ class LeaseAt:
     pool: PoolName | None = None
 
 
-Lockable: TypeAlias = NodeAt | RequestAt | BuildsAt | BuildAt | UploadsAt | UploadAt | LeaseAt
+@dataclass(frozen=True, slots=True)
+class StatsElectionAt:
+    """Who tells the numbers of the whole installation; launchers of Nodepool 11 stand, too."""
+
+
+Lockable: TypeAlias = NodeAt | RequestAt | BuildsAt | BuildAt | UploadsAt | UploadAt | LeaseAt | StatsElectionAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +257,7 @@ Place: TypeAlias = (
 _BRANCH = BranchAt()
 _RECORDS = (NodeAt, RequestAt, BuildAt, UploadAt, ComponentAt, InstallationAt)
 _INSTALLATION = InstallationAt()
+_STATS = StatsElectionAt()
 
 
 def parse(path: str) -> Place | None:
@@ -270,9 +277,13 @@ def parse(path: str) -> Place | None:
             return _in_image(ImageName(name), rest)
         case ["", "nodepool_ng", *rest]:
             return _ours(rest)
+        case ["", "nodepool", "elections", "stats"]:
+            return LockAt(_STATS)
+        case ["", "nodepool", "elections", "stats", name]:
+            return ContenderAt(_STATS, name)
         case (
             ["", "nodepool"]
-            | ["", "nodepool", "nodes" | "requests" | "requests-lock" | "images" | "components"]
+            | ["", "nodepool", "nodes" | "requests" | "requests-lock" | "images" | "components" | "elections"]
             | ["", "nodepool", "components", _]
         ):
             return _BRANCH
@@ -370,3 +381,5 @@ def lock_of(what: Lockable) -> str:
             return upload_lock(name, id, provider, number)
         case LeaseAt(provider, pool):
             return lease(provider) if pool is None else pool_lease(provider, pool)
+        case StatsElectionAt():
+            return STATS_ELECTION

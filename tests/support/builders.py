@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodepool_ng.model.component import BUILDER
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.blocking import call
@@ -98,6 +99,11 @@ class Yard:
         return self.place.daemon(
             "nodepool-builder", "-c", str(self.place.config), "-d", "-p", str(pid), *arguments, tag=tag
         )
+
+    def builders(self) -> tuple[str, ...]:
+        """Return the builders that are registered."""
+        (answer,) = call(self.store, [Children(paths.components(BUILDER))])
+        return answer.names if isinstance(answer, Names) else ()
 
     def records(self) -> dict[BuildAt | UploadAt, Build | Upload]:
         """Return all builds and uploads of the image."""

@@ -6,6 +6,7 @@ Everything is started on free ports, in a folder of its own, and dies with the t
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -86,6 +87,10 @@ class Site:
         self.folder = folder
         self.zookeeper = zookeeper
         self.sim: SimClient
+        self.web_port = free_port()
+        """Where the first of its launchers serves pages; others wait for the port."""
+        self.environment: dict[str, str] = {}
+        """What daemons started from now on get beside the usual."""
         self._running: list[Daemon] = []
         self._schedulers: list[Scheduler] = []
         self._eyes: KazooStore | None = None
@@ -151,8 +156,14 @@ class Site:
         (host,) = self.zookeeper.hosts
         name, _, port = host.rpartition(":")
         servers = [{"host": name, "port": int(port), "chroot": self.zookeeper.chroot}]
+        web = {"port": self.web_port, "listen_address": "127.0.0.1"}
         draft = self.folder / "nodepool.yaml.new"
-        whole = {"zookeeper-servers": servers, "zookeeper-timeout": self.zookeeper.session_timeout, **settings}
+        whole = {
+            "zookeeper-servers": servers,
+            "zookeeper-timeout": self.zookeeper.session_timeout,
+            "webapp": web,
+            **settings,
+        }
         if self.zookeeper.tls_ca is not None:
             tls = {"ca": self.zookeeper.tls_ca, "cert": self.zookeeper.tls_cert, "key": self.zookeeper.tls_key}
             whole["zookeeper-tls"] = tls
@@ -164,7 +175,7 @@ class Site:
         daemon = Daemon(
             [str(SCRIPTS / name), *arguments],
             self.folder / f"{name}{tag}.log",
-            {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "HOME": str(self.folder)},
+            {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "HOME": str(self.folder), **self.environment},
         )
         self._running.append(daemon)
         return daemon.start() if start else daemon
@@ -183,6 +194,13 @@ class Site:
         for daemon in reversed(self._running):
             if daemon.running:
                 daemon.kill()
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager

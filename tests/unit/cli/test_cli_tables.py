@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prettytable import PrettyTable
 
-from nodepool_ng.cli.rows import BUILDS, IMAGES, NODE_DETAILS, NODES, REQUESTS, UPLOADS, BuildRow, NodeRow, port
-from nodepool_ng.cli.table import Column, Format, Table, age, cell, printable, render
+from nodepool_ng.listing.rows import BUILDS, IMAGES, NODE_DETAILS, NODES, REQUESTS, UPLOADS, BuildRow, NodeRow, port
+from nodepool_ng.listing.table import Column, Format, Table, age, cell, printable, render
 from nodepool_ng.model.ids import BuildId, ImageName, LabelName, NodeId, ProviderName
 from nodepool_ng.model.image import Build
 from nodepool_ng.model.lifecycle import ImageState, NodeState

@@ -104,7 +104,6 @@ def test_whatever_can_be_locked_has_a_lock_directory_with_contenders(what):
     "path",
     [
         "/zuul/nodes",
-        "/nodepool/elections/stats",
         "/nodepool/launchers/x",
         "/nodepool/requests/200-1/child",
         "/nodepool/nodes/1/other",

@@ -7,7 +7,7 @@ web application). New columns go to the end of a list of their own.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nodepool_ng.cli.table import Column, age
+from nodepool_ng.listing.table import Column, age
 from nodepool_ng.model.ids import BuildId, ImageName, Json, NodeId, Timestamp, UploadId
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.node import Node

@@ -103,13 +103,13 @@ def _width_of_character(character: str) -> int:
 def _json(columns: tuple[Column[R], ...], rows: Iterable[R]) -> str:
     import json
 
-    return json.dumps(_values(columns, rows), indent=2)
+    return json.dumps(values(columns, rows), indent=2)
 
 
 def _yaml(columns: tuple[Column[R], ...], rows: Iterable[R]) -> str:
     import yaml
 
-    return str(yaml.safe_dump(_values(columns, rows), sort_keys=False)).rstrip("\n")
+    return str(yaml.safe_dump(values(columns, rows), sort_keys=False)).rstrip("\n")
 
 
 def _csv(columns: tuple[Column[R], ...], rows: Iterable[R]) -> str:
@@ -123,7 +123,8 @@ def _csv(columns: tuple[Column[R], ...], rows: Iterable[R]) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def _values(columns: tuple[Column[R], ...], rows: Iterable[R]) -> list[dict[str, object]]:
+def values(columns: tuple[Column[R], ...], rows: Iterable[R]) -> list[dict[str, object]]:
+    """Return what programs get: plain values under the columns' keys."""
     return [{column.key: _plain(column.value(row)) for column in columns} for row in rows]
 
 

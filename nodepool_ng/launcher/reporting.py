@@ -1,0 +1,86 @@
+"""What a launcher tells of itself, put together: the showcase, the numbers, the health of its loops, the web server."""
+
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from nodepool_ng.drivers import DriverError, registry
+from nodepool_ng.launcher.measuring import Counting, Measures, observer
+from nodepool_ng.launcher.reconciler import Reconciler
+from nodepool_ng.launcher.showcase import Showcase
+from nodepool_ng.model.clock import Clock
+from nodepool_ng.model.settings import Provider, WebSettings
+from nodepool_ng.telemetry.health import Health
+from nodepool_ng.telemetry.meter import Meters
+from nodepool_ng.telemetry.prometheus import Prometheus
+from nodepool_ng.telemetry.statsd import Statsd, address
+
+LOOK_EVERY = 1.0  # seconds
+
+_log = logging.getLogger("nodepool.launcher")
+
+
+class Reporting:
+    """Nothing here decides anything: a launcher without it works the same."""
+
+    def __init__(self, post: Callable[[Any], None], clock: Clock, environment: Mapping[str, str]) -> None:
+        self.showcase = Showcase(post, clock)
+        self.statsd = _statsd(environment)
+        self.meters = Meters(Prometheus(), self.statsd)
+        self._hostname = socket.gethostname()
+        self.witness = Measures(self.meters, self._hostname)
+        self.health = Health(clock)
+
+    def start(self, ticks: BackgroundScheduler, web: WebSettings | None) -> Callable[[], None]:
+        """Begin to count and to serve; return what ends both."""
+        ends: list[Callable[[], None]] = []
+        if self.statsd is not None:
+            self.statsd.start()
+            counting = Counting(self.showcase, self.statsd, self._hostname)
+            ticks.add_job(counting.look, "interval", seconds=LOOK_EVERY, max_instances=1, coalesce=True)
+            statsd = self.statsd
+            self.health.probe("statistics", lambda: None if statsd.alive else "its thread has ended")
+            ends.append(statsd.stop)
+        if web is not None:
+            # Only who serves pages pays for what that takes to import.
+            from nodepool_ng.web.app import make_app
+            from nodepool_ng.web.serve import WebServer
+
+            app = make_app(self.showcase, self.meters.prometheus, self.health, self._hostname)
+            server = WebServer(app, web)
+            server.start()
+            ends.insert(0, server.stop)
+
+        def stop() -> None:
+            for end in ends:
+                end()
+
+        return stop
+
+    def observe(self, provider: Provider) -> Callable[[str, str, str, int | None, float], None]:
+        """Return what a provider's driver tells of its calls."""
+        try:
+            prefix = registry.metric_prefix(provider)
+        except DriverError as error:
+            _log.debug("%s", error)
+            prefix = None
+        return observer(self.meters, provider.name, prefix)
+
+    def show(self, reconciler: Reconciler, letters: int, verbs: int) -> None:
+        """Answer those who asked for a view. On the reconciler's thread."""
+        try:
+            self.showcase.put(reconciler.view(letters, verbs))
+        except Exception:  # noqa: BLE001 - the reconciler's edge: it goes on without being seen
+            _log.exception("No view could be made")
+
+
+def _statsd(environment: Mapping[str, str]) -> Statsd | None:
+    try:
+        found = address(environment)
+    except ValueError:
+        _log.error("STATSD_PORT is no number: no statistics are sent")
+        return None
+    return Statsd(*found) if found is not None else None
