@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.daemons.conftest import place, pytest_runtest_makereport
+from tests.daemons.conftest import place
 from tests.support.daemons import Site
 from tests.support.sink import Sink, sink
 
-__all__ = ["place", "pytest_runtest_makereport"]
+__all__ = ["place"]
 
 
 @pytest.fixture
