@@ -49,6 +49,6 @@ def test_a_kill_at_any_step_leaks_and_doubles_nothing():
         successor = site.builder(dead.disk)
         site.wait(partial(at_rest, site), 3000)
         # what a crash left in a cloud is found by the second list
-        site.run(700)
+        site.run(100)
         assert site.faults(successor.disk) == [], point
         assert at_rest(site), (point, site.states())
