@@ -126,13 +126,15 @@ def _warm_building(s: Snapshot, agenda: Agenda, node: Node) -> None:
 
 def _allocated(s: Snapshot, agenda: Agenda, node: Node) -> None:
     """A ready node that is somebody's. Once its request is fulfilled it is not to be touched as long as that is
-    there."""
+    there; a lock of ours that was left on it would keep its client out."""
     assert node.allocated_to is not None
     request = s.requests.get(node.allocated_to)
     over = request is None or request.state in (RequestState.REQUESTED, RequestState.FAILED)
     if over and s.node_locks.get(node.id) is not Side.FOREIGN:
         why = Reason(code=Code.REQUEST_GONE, provider=node.provider, pool=node.pool, request=node.allocated_to)
         agenda.add(FreeNode(node=node.id, why=why))
+    elif s.node_locks.get(node.id) is Side.OURS and not claimed(s, node):
+        agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
 
 
 def _spares(s: Snapshot, agenda: Agenda, ours: list[NodeId]) -> None:
