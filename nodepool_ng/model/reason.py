@@ -76,6 +76,7 @@ class Code(StrEnum):
     LABEL_BROKEN = "label-broken"
     NO_IMAGE = "no-image"
     NEVER_FITS = "never-fits"
+    DECLINED = "declined"
 
 
 SENTENCES: Mapping[Code, str] = MappingProxyType(
@@ -138,6 +139,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.NO_SUCH_LABEL: "the pool does not have label {label}",
         Code.LABEL_BROKEN: "label {label} cannot be made there: {detail}",
         Code.NO_IMAGE: "the image of label {label} has no ready upload there",
+        Code.DECLINED: "the pool has declined it before",
         Code.NEVER_FITS: "it would not fit an empty pool: {resource} is limited to {limit:g}, {wanted:g} needed",
     }
 )
