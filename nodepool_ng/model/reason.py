@@ -27,6 +27,7 @@ class Code(StrEnum):
     LEAK = "leak"
     DUPLICATE = "duplicate"
     GONE = "gone"
+    SERVER_LOST = "server-lost"
     REQUEST_GONE = "request-gone"
     NOT_NEEDED = "not-needed"
     LAUNCH_FAILED = "launch-failed"
@@ -93,6 +94,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.LEAK: "a server of ours without a node",
         Code.DUPLICATE: "another attempt took its place",
         Code.GONE: "the server is gone",
+        Code.SERVER_LOST: "its server is gone or broken",
         Code.REQUEST_GONE: "request {request} is gone",
         Code.NOT_NEEDED: "nobody needs it any more",
         Code.LAUNCH_FAILED: "the launch failed for good: {detail}",

@@ -138,11 +138,15 @@ def _allocated(s: Snapshot, agenda: Agenda, node: Node) -> None:
 
 
 def _spares(s: Snapshot, agenda: Agenda, ours: list[NodeId]) -> None:
-    """Let go of spare nodes that are locked for no reason, and of those that are too old."""
+    """Let go of spare nodes that are locked for no reason, that lost their servers, or that are too old."""
     for node_id in ours:
         node = s.nodes.nodes.get(node_id)
         if node is not None and node.free and _ours_to_mind(s, node):
             agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
+    for node_id in s.bereft:
+        node = s.nodes.nodes.get(node_id)
+        if node is not None and node.free and node_id not in s.node_locks and _ours_to_mind(s, node):
+            agenda.add(RetireNode(node=node_id, expect=node.state, why=_reason(node, Code.SERVER_LOST)))
     for label in s.settings.labels.values():
         if label.max_ready_age > 0:
             for pool in s.nodes.spare:
