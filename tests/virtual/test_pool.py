@@ -76,7 +76,7 @@ def test_a_request_that_is_withdrawn_leaves_spares_behind() -> None:
     job = client.run_job((SMALL,) * 3, seconds=10)
     place.timeline.run(2)
     (request_id,) = requests_in(place)
-    client.withdraw(request_id)
+    client.withdraw(job)
     place.timeline.run(30)
     assert job.served is None
     assert sorted(node.allocated_to or "" for node in nodes_in(place).values()) == ["", "", ""]
