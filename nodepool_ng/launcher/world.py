@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from nodepool_ng.drivers import DriverError, NoCapacity, Throttled, Unavailable
+from nodepool_ng.drivers import DriverError, Listing, NoCapacity, Throttled, Unavailable
 from nodepool_ng.launcher.clouds import CloudFacts, grown
 from nodepool_ng.launcher.outcome import (
     Adopted,
@@ -45,7 +45,7 @@ from nodepool_ng.model.node import Node, moved
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.reason import Code
 from nodepool_ng.model.request import NodeRequest
-from nodepool_ng.model.server import Server
+from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.settings import Settings
 from nodepool_ng.model.snapshot import Attempt, AttemptState, Backoff, Scan, Side, Snapshot
 from nodepool_ng.shell.contender import holder, is_contender_of
@@ -111,6 +111,7 @@ class World:
         self._scans: dict[AttemptId, Scan] = {}
         self._first_active: dict[AttemptId, Timestamp] = {}
         self._recorded: set[NodeId] = set()
+        self._bereft: set[NodeId] = set()
         self._registry: frozenset[PoolId | None] = frozenset()
         self._registry_changed = now
         self._cooling: dict[Subject, Backoff] = {}
@@ -377,6 +378,7 @@ class World:
                 recorded = {*self.picture.nodes, *self._unreadable()}
                 self.clouds.listed(action.provider, listing, recorded, self._recorded)
                 self._note_active(action.provider)
+                self._note_bereft(action.provider, listing)
             case CapacityRead(capacity):
                 assert isinstance(action, do.ReadCapacity)
                 self.clouds.capacity_read(action.provider, capacity)
@@ -417,6 +419,7 @@ class World:
             suspects=self.clouds.suspects,
             foreign_use=self.clouds.foreign_use,
             recorded=self._recorded,
+            bereft=self._bereft,
             sweeps_confirmed=self.confirmed,
             orphan_locks=self._orphan_locks,
             cooling={subject: cooling.until for subject, cooling in self._cooling.items()},
@@ -487,6 +490,22 @@ class World:
             for server in servers:
                 if server.attempt in self._attempts and server.addresses.interface_ip:
                     self._first_active.setdefault(server.attempt, self.now)
+
+    def _note_bereft(self, provider: ProviderName, listing: Listing) -> None:
+        """Remember which spare nodes have no working server any more. A list that was asked for before a node became
+        ready says nothing about it."""
+        servers = self.clouds.facts[provider].servers
+        if listing.full:
+            spares = [node for key, found in self.census.spare.items() if key[0] == provider for node in found.values()]
+        else:
+            told = [self.census.nodes.get(server.node) for server in listing.servers if server.node is not None]
+            spares = [node for node in told if node is not None and node.free and node.provider == provider]
+        for node in spares:
+            server = servers.get(ServerId(node.server_id)) if node.server_id else None
+            lost = server is None or server.status is ServerStatus.FAILED
+            if lost and node.server_id and listing.asked > node.state_time:
+                self._bereft.add(node.id)
+        self._bereft &= self.census.nodes.keys()
 
 
 def _record(entry: Entry[Any] | None) -> object:

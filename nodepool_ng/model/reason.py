@@ -27,6 +27,7 @@ class Code(StrEnum):
     LEAK = "leak"
     DUPLICATE = "duplicate"
     GONE = "gone"
+    SERVER_LOST = "server-lost"
     REQUEST_GONE = "request-gone"
     NOT_NEEDED = "not-needed"
     LAUNCH_FAILED = "launch-failed"
@@ -76,6 +77,7 @@ class Code(StrEnum):
     LABEL_BROKEN = "label-broken"
     NO_IMAGE = "no-image"
     NEVER_FITS = "never-fits"
+    DECLINED = "declined"
 
 
 _IN_ORDER = tuple(Code)
@@ -113,6 +115,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.LEAK: "a server of ours without a node",
         Code.DUPLICATE: "another attempt took its place",
         Code.GONE: "the server is gone",
+        Code.SERVER_LOST: "its server is gone or broken",
         Code.REQUEST_GONE: "request {request} is gone",
         Code.NOT_NEEDED: "nobody needs it any more",
         Code.LAUNCH_FAILED: "the launch failed for good: {detail}",
@@ -159,6 +162,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.NO_SUCH_LABEL: "the pool does not have label {label}",
         Code.LABEL_BROKEN: "label {label} cannot be made there: {detail}",
         Code.NO_IMAGE: "the image of label {label} has no ready upload there",
+        Code.DECLINED: "the pool has declined it before",
         Code.NEVER_FITS: "it would not fit an empty pool: {resource} is limited to {limit:g}, {wanted:g} needed",
     }
 )

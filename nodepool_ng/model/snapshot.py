@@ -122,6 +122,8 @@ class Snapshot:
     """Nodes that have a record which cannot be read."""
     recorded: Set[NodeId] = frozenset()
     """Nodes that had a record in this tree since this process started."""
+    bereft: Set[NodeId] = frozenset()
+    """Ready nodes that are nobody's, and whose servers are gone or broken."""
     sweeps_confirmed: Set[ProviderName] = frozenset()
     orphan_locks: Mapping[RequestId, Timestamp] = field(default_factory=_nothing)
     """Lock directories of requests that are gone, those first that have been without one for longest; since when."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from nodepool_ng.model.action import Decline
 from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.ids import PoolId
+from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.plan.desk import Desk
@@ -22,7 +23,8 @@ def decline(desk: Desk, request: NodeRequest, impossible: Mapping[PoolKey, Reaso
         if key in s.pool_ids:
             ids.update(dict.fromkeys((s.pool_ids[key], *desk.registry.answered_for(key))))
     new = tuple(pool for pool in ids if pool not in request.declined_by)
-    if not new:
+    over = request.state is RequestState.REQUESTED and desk.registry.ids <= set(request.declined_by)
+    if not new and not (ids and over):
         return False
     because = tuple(impossible.values())
     fail = desk.registry.ids <= {*request.declined_by, *new}

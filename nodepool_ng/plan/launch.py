@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from nodepool_ng.model.action import Action, Booted, CreateServer, RetryNode, ScanHostKeys
-from nodepool_ng.model.ids import Seconds, Timestamp
+from nodepool_ng.model.ids import Seconds, ServerId, Timestamp
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.reason import Code, Reason, Trouble
 from nodepool_ng.model.server import Server, ServerStatus
@@ -67,6 +67,9 @@ def progress(s: Snapshot, node: Node) -> Progress:
     deadline = node.state_time + provider.launch_timeout
     if server is None:
         return _unseen(s, node, provider, label, deadline)
+    if unmarked(server) and (server.deleting or server.status is ServerStatus.FAILED or s.now >= deadline):
+        # Only the record names it: with a new attempt nobody would know it for ours any more.
+        return NoRoom(_attempt_failed(node, "the cloud forgot the server's metadata, and it failed"))
     if server.deleting:
         return _again(s, node, provider, "somebody deletes the server", Trouble.STATUS)
     match server.status:
@@ -95,16 +98,24 @@ def configured(s: Snapshot, node: Node) -> tuple[Provider | None, PoolLabel | No
 
 def own_server(s: Snapshot, node: Node) -> Server | None:
     """Return the server of the node's present attempt. Should the cloud have made two, it is the recorded one, or
-    else the older."""
+    else the older. Should it have forgotten a server's metadata, the record knows it all the same."""
     facts = s.facts.get(node.provider) if node.provider else None
     if facts is None:
         return None
+    named = facts.servers.get(ServerId(node.server_id)) if node.server_id else None
+    if named is not None and unmarked(named):
+        return named
     servers = [
         server
         for server in facts.by_node.get(node.id, ())
         if server.attempt == node.attempt and server.installation == s.installation and node.attempt is not None
     ]
     return min(servers, key=lambda v: (v.id != node.external_id, v.deleting, v.created or 0, v.id), default=None)
+
+
+def unmarked(server: Server) -> bool:
+    """Tell whether a server says nothing about whose it is."""
+    return server.node is None and server.provider is None and server.installation is None
 
 
 def connection(s: Snapshot, node: Node) -> tuple[str, int]:

@@ -1,5 +1,6 @@
 """Servers of ours that nothing stands for: leaks and duplicates. What is not provably ours is not looked at."""
 
+from nodepool_ng.model.action import node_subject
 from nodepool_ng.model.ids import ProviderName
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.reason import Code, Reason
@@ -61,14 +62,17 @@ def marked(s: Snapshot, provider: ProviderName, server: Server) -> bool:
 
 def _duplicates(s: Snapshot, agenda: Agenda, provider: ProviderName, facts: ProviderFacts) -> None:
     """Add deletions of servers that another one took the place of. That a node has a single server which is not its
-    attempt's matters only while it is being built: later its own one went, and the other goes with the record."""
+    attempt's matters only while it is being built: later its own one went, and the other goes with the record.
+
+    While the cloud's answer to a create is on its way, nobody knows which of two servers it names.
+    """
     several = [node_id for node_id, servers in facts.by_node.items() if len(servers) > 1]
     building = [node.id for node in s.nodes.in_state(NodeState.BUILDING) if node.id in facts.by_node]
     for node_id in dict.fromkeys((*several, *building)):
         node = s.nodes.nodes.get(node_id)
         if node is None or node.provider != provider or node.attempt is None:
             continue
-        if node.state in (NodeState.DELETING, NodeState.DELETED):
+        if node.state in (NodeState.DELETING, NodeState.DELETED) or node_subject(node_id) in s.in_flight:
             continue
         keep = own_server(s, node)
         for server in facts.by_node[node_id]:

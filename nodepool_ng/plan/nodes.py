@@ -126,17 +126,19 @@ def _warm_building(s: Snapshot, agenda: Agenda, node: Node) -> None:
 
 def _allocated(s: Snapshot, agenda: Agenda, node: Node) -> None:
     """A ready node that is somebody's. Once its request is fulfilled it is not to be touched as long as that is
-    there."""
+    there; a lock of ours that was left on it would keep its client out."""
     assert node.allocated_to is not None
     request = s.requests.get(node.allocated_to)
     over = request is None or request.state in (RequestState.REQUESTED, RequestState.FAILED)
     if over and s.node_locks.get(node.id) is not Side.FOREIGN:
         why = Reason(code=Code.REQUEST_GONE, provider=node.provider, pool=node.pool, request=node.allocated_to)
         agenda.add(FreeNode(node=node.id, why=why))
+    elif s.node_locks.get(node.id) is Side.OURS and not claimed(s, node):
+        agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
 
 
 def _spares(s: Snapshot, agenda: Agenda, ours: list[NodeId]) -> None:
-    """Let go of spare nodes that are locked for no reason, and of those that are too old."""
+    """Let go of spare nodes that are locked for no reason, that lost their servers, or that are too old."""
     for node_id in ours:
         node = s.nodes.nodes.get(node_id)
         if node is not None and node.free and _ours_to_mind(s, node):
@@ -146,6 +148,10 @@ def _spares(s: Snapshot, agenda: Agenda, ours: list[NodeId]) -> None:
             for node in nodes.values():
                 if node.id not in s.node_locks:
                     agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, Code.NOT_CONFIGURED)))
+    for node_id in s.bereft:
+        node = s.nodes.nodes.get(node_id)
+        if node is not None and node.free and node_id not in s.node_locks and _ours_to_mind(s, node):
+            agenda.add(RetireNode(node=node_id, expect=node.state, why=_reason(node, Code.SERVER_LOST)))
     for label in s.settings.labels.values():
         if label.max_ready_age > 0:
             for pool in s.nodes.spare:

@@ -44,6 +44,8 @@ def look(desk: Desk, request: NodeRequest) -> Standing:
         pool for pool in desk.registry.supporting(frozenset(request.labels)) if pool.id not in request.declined_by
     ]
     others = desk.registry.elsewhere(candidates)
+    if desk.registry.ids and desk.registry.ids <= set(request.declined_by):
+        return _declined_by_all(desk, request)
     possible, impossible = _ours(desk, request, bool(others))
     decline = bool(impossible) and (not possible or bool(others))
     preferred = request.provider
@@ -73,6 +75,32 @@ def look(desk: Desk, request: NodeRequest) -> Standing:
         reserving=reserving,
         alone=all(reserving.values()),
         decline=decline,
+    )
+
+
+def _declined_by_all(desk: Desk, request: NodeRequest) -> Standing:
+    """Return the standing of a request that all registered pools have declined, yet nobody failed: the last two did
+    so at the same time, or the one pool that had not went away."""
+    s = desk.s
+    impossible: dict[PoolKey, Reason] = {}
+    for key, pool_id in s.pool_ids.items():
+        provider = s.settings.providers.get(key[0])
+        pool = provider.pools.get(key[1]) if provider else None
+        if pool is None or key[0] not in s.leased or pool_id not in desk.registry.ids:
+            continue
+        missing = next((label for label in request.labels if label not in pool.labels), None)
+        if missing is not None:
+            impossible[key] = at(key, Code.NO_SUCH_LABEL, label=missing)
+        else:
+            impossible[key] = never(s, desk.ledger, pool, request.labels) or at(key, Code.DECLINED)
+    return Standing(
+        able=(),
+        impossible=impossible,
+        yielding=(),
+        others=(),
+        reserving={},
+        alone=True,
+        decline=bool(impossible),
     )
 
 

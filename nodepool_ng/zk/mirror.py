@@ -19,7 +19,7 @@ from enum import Enum
 from itertools import islice
 from typing import TypeAlias
 
-from nodepool_ng.zk import paths
+from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.changes import Change, Completed, FenceLost, FencePassed, SessionChange
 from nodepool_ng.zk.ownwrites import OwnWrites
 from nodepool_ng.zk.paths import (
@@ -39,7 +39,7 @@ from nodepool_ng.zk.paths import (
     UploadAt,
     UploadsAt,
 )
-from nodepool_ng.zk.picture import Picture
+from nodepool_ng.zk.picture import Decode, Picture
 from nodepool_ng.zk.store import (
     Answer,
     Answers,
@@ -119,8 +119,10 @@ class _Fence:
 class Mirror:
     """Reads go in `picture`; everything is to be called from the owner's thread."""
 
-    def __init__(self, store: Store, post: Callable[[Message], None], *, window: int = WINDOW) -> None:
-        self.picture = Picture()
+    def __init__(
+        self, store: Store, post: Callable[[Message], None], *, window: int = WINDOW, decode: Decode = codec.decode
+    ) -> None:
+        self.picture = Picture(decode)
         self.complete = False
         self._store = store
         self._post = post

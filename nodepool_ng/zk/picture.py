@@ -4,8 +4,9 @@ A record is replaced only by one with a higher mzxid. A damaged record is in `da
 decides that something has *no* record must look there, too.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from nodepool_ng.model.component import Component
 from nodepool_ng.model.ids import ImageName, InstallationId, NodeId, RequestId
@@ -47,6 +48,9 @@ from nodepool_ng.zk.paths import (
     UploadAt,
 )
 
+Decode: TypeAlias = Callable[[str, RecordAt, bytes], Record | Ghost | Damaged]
+"""How records are read; a simulation remembers what it has read before."""
+
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
@@ -54,7 +58,8 @@ _V = TypeVar("_V")
 class Picture:
     """Everything below `/nodepool`, by name. The dictionaries are for reading; only the mirror changes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, decode: Decode = codec.decode) -> None:
+        self._decode = decode
         self.nodes: dict[NodeId, Entry[Node]] = {}
         self.requests: dict[RequestId, Entry[NodeRequest]] = {}
         self.builds: dict[BuildAt, Entry[Build]] = {}
@@ -115,7 +120,7 @@ class Picture:
             return []
         self.known[path] = at
         self._mzxids[path] = mzxid
-        found = codec.decode(path, at, data)
+        found = self._decode(path, at, data)
         match found:
             case Damaged():
                 return self._remove(path, at) + self._damage(path, found) + self._haunt(path, False)

@@ -1,45 +1,11 @@
-"""A launcher dies between any two steps of its effects; whoever comes after it finishes what was begun."""
+"""Launchers that share a provider, clouds that lie, connections that break: small cases, each seen by itself.
+
+Every point of the ordinary work is struck in `test_points`, everything at once in `test_histories`.
+"""
 
 import pytest
 
-from nodepool_ng.sim.virtual.client import Job
-from nodepool_ng.sim.virtual.world import Installation, KillAt
 from tests.virtual.support import SMALL, assert_at_rest, installation, scheduler, settings
-
-
-def one_cold_job(point: int, *, nodes: int, standby: bool, restart: bool) -> tuple[KillAt, Job, Installation]:
-    """Serve one request with nodes that have to be launched, used and deleted; the launcher dies at `point`."""
-    place = installation(settings(min_ready=1), boot=3)
-    hooks = KillAt(point)
-    place.launcher("first", hooks)
-    place.timeline.run(1)
-    if standby:
-        place.launcher("standby")
-    client = scheduler(place)
-    job = client.run_job((SMALL,) * nodes, seconds=5)
-    place.timeline.run(15)
-    if restart:
-        place.launcher("second")
-    place.timeline.run(150)
-    return hooks, job, place
-
-
-@pytest.fixture(scope="module")
-def points() -> int:
-    hooks, job, _ = one_cold_job(0, nodes=3, standby=False, restart=False)
-    assert job.ended is not None
-    return hooks.seen
-
-
-@pytest.mark.parametrize(("standby", "restart"), [(False, True), (True, False)], ids=["restarted", "taken over"])
-def test_killed_at_every_step_nothing_is_lost_doubled_or_leaked(points: int, standby: bool, restart: bool) -> None:
-    assert points > 40
-    for point in range(1, points + 1):
-        _, job, place = one_cold_job(point, nodes=3, standby=standby, restart=restart)
-        assert not job.failed, point
-        assert not job.trouble, (point, job)
-        assert job.ended is not None, (point, job)
-        assert_at_rest(place)
 
 
 def test_two_launchers_of_one_provider_do_the_work_once() -> None:

@@ -1,6 +1,6 @@
 """The pool as a whole, under virtual time: the daemons' own loop, planner and effects."""
 
-from nodepool_ng.sim.virtual.check import nodes_in, requests_in
+from nodepool_ng.sim.virtual.check import nodes_in
 from tests.virtual.support import SMALL, assert_at_rest, installation, scheduler, settings
 
 
@@ -75,8 +75,7 @@ def test_a_request_that_is_withdrawn_leaves_spares_behind() -> None:
     place.timeline.run(20)
     job = client.run_job((SMALL,) * 3, seconds=10)
     place.timeline.run(2)
-    (request_id,) = requests_in(place)
-    client.withdraw(request_id)
+    client.withdraw(job)
     place.timeline.run(30)
     assert job.served is None
     assert sorted(node.allocated_to or "" for node in nodes_in(place).values()) == ["", "", ""]

@@ -23,7 +23,11 @@ def ended(answer: Committed | Failure) -> Outcome:
 
 
 def adopt_node(world: World, action: do.AdoptNode) -> Effect[Outcome]:
-    """Lock a node that was left behind. One that was being built is written as ours; a ready one is only locked."""
+    """Lock a node that was left behind. One that was being built is written as ours; a ready one is only locked.
+
+    One that has become ready since we looked was not left behind: its client is about to lock it.
+    """
+    entry = world.picture.nodes.get(action.node)
     contender = world.our_contender_on_node(action.node)
     if contender is None:
         taken = yield from take_locks(world.owner, [wanted_lock(world, action.node)])
@@ -40,7 +44,10 @@ def adopt_node(world: World, action: do.AdoptNode) -> Effect[Outcome]:
         yield from give_back([contender])
         return Lost("the node changed meanwhile")
     if node.state is NodeState.READY:
-        return Adopted(node.attempt)
+        if entry is not None and entry.record.state is NodeState.READY:
+            return Adopted(node.attempt)
+        yield from give_back([contender])
+        return Lost("the node is ready meanwhile")
     attempt = world.adopted(node.attempt, asked=node.state is NodeState.BUILDING)
     ours = moved(node, NodeEvent.LOCKED, world.now, launcher=world.pool_id(node), attempt=attempt)
     answer = yield from commit(Check(contender), Set(paths.node(node.id), codec.encode_node(ours), got.stat.version))

@@ -2,66 +2,73 @@
 
 from collections.abc import Iterator
 
-from nodepool_ng.drivers import MARK_INSTALLATION, MARK_NODE
+from nodepool_ng.drivers import MARK_NODE
 from nodepool_ng.model.ids import NodeId, RequestId
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.request import NodeRequest
-from nodepool_ng.sim.virtual.world import INSTALLATION, Installation
-from nodepool_ng.zk import codec, paths
+from nodepool_ng.sim.server import Status
+from nodepool_ng.sim.virtual.promises import is_ours
+from nodepool_ng.sim.virtual.world import Installation
+from nodepool_ng.zk import paths
 
 AT_REST = frozenset({NodeState.READY, NodeState.IN_USE, NodeState.HOLD})
 
 
 def nodes_in(installation: Installation) -> dict[NodeId, Node]:
     """Return the records of all nodes, as they are in the tree."""
-    found = {}
-    for path in installation.tree.paths():
-        match paths.parse(path):
-            case paths.NodeAt(node_id):
-                znode = installation.tree.look(path)
-                node = codec.decode_node(node_id, znode.data) if znode else None
-                if isinstance(node, Node):
-                    found[node_id] = node
-    return found
+    return installation.tree.nodes()
 
 
 def requests_in(installation: Installation) -> dict[RequestId, NodeRequest]:
     """Return all requests, as they are in the tree."""
-    found = {}
-    for path in installation.tree.paths():
-        match paths.parse(path):
-            case paths.RequestAt(request_id):
-                znode = installation.tree.look(path)
-                request = codec.decode_request(request_id, znode.data) if znode else None
-                if isinstance(request, NodeRequest):
-                    found[request_id] = request
-    return found
+    return installation.tree.requests()
 
 
 def complaints(installation: Installation) -> Iterator[str]:
     """Yield a sentence for everything that is not as promised: leaks, doubles, half-done nodes, lost requests."""
     nodes = nodes_in(installation)
-    owners: dict[str, list[str]] = {}
+    now = installation.timeline.now()
+    owners: dict[str, int] = {}
     for provider, region in installation.regions.items():
         for server in region.servers.live.values():
-            if server.metadata.get(MARK_INSTALLATION) != INSTALLATION:
+            if server.gone <= now or not is_ours(server):
                 continue
-            node = nodes.get(NodeId(server.metadata.get(MARK_NODE, "")))
+            marked = (server.ask.metadata or {}).get(MARK_NODE, "")
+            node = nodes.get(NodeId(marked))
+            if node is None and not server.metadata and NodeId(marked) in installation.erased:
+                continue
             if node is None:
-                yield f"server {server.id} in {provider} has no node"
+                yield f"server {server.name} in {provider} has no node"
             elif node.external_id != server.id:
-                yield f"server {server.id} in {provider} is not the one that node {node.id} names ({node.external_id})"
-            owners.setdefault(server.metadata.get(MARK_NODE, ""), []).append(server.id)
+                yield f"{provider} has a server {server.name} that is not the one node {node.id} names"
+            elif node.state is NodeState.READY and server.status(now) is not Status.ACTIVE:
+                yield f"the server of node {node.id} is {server.status(now)}"
+            owners[marked] = owners.get(marked, 0) + 1
     for node in nodes.values():
+        if node.provider not in installation.regions:
+            continue
         if node.state not in AT_REST:
             yield f"node {node.id} rests as {node.state}"
-        elif len(owners.get(node.id, ())) != 1:
-            yield f"node {node.id} is {node.state} and has {len(owners.get(node.id, ()))} servers"
+        elif node.state is NodeState.READY and node.attempt is not None and owners.get(node.id, 0) != 1:
+            yield f"node {node.id} is {node.state} and has {owners.get(node.id, 0)} servers"
+        if node.state is NodeState.READY and node.allocated_to is not None:
+            yield f"node {node.id} still belongs to request {node.allocated_to}"
+        if node.state is not NodeState.IN_USE and installation.tree.contenders(paths.node_lock(node.id)):
+            yield f"node {node.id} is {node.state} and locked"
     for request in requests_in(installation).values():
         yield f"request {request.id} is still there, {request.state}"
-    twice: dict[str, RequestId] = {}
-    for request in requests_in(installation).values():
-        for node_id in request.nodes:
-            if twice.setdefault(node_id, request.id) != request.id:
-                yield f"node {node_id} was given to two requests"
+    for path in installation.tree.paths():
+        match paths.parse(path):
+            case paths.NodeAt(node_id) if node_id not in nodes:
+                yield f"{path} has no record"
+            case paths.ContenderAt(paths.RequestAt(request_id)):
+                yield f"the lock of request {request_id} is held"
+            case _:
+                pass
+    for launcher in installation.living():
+        world = launcher.reconciler.world
+        for node_id in {*nodes, *world.picture.nodes}:
+            entry = world.picture.nodes.get(node_id)
+            if (entry.record if entry else None) != nodes.get(node_id):
+                yield f"{launcher.name} sees another node {node_id} than there is"

@@ -1,56 +1,41 @@
-"""A CI scheduler in virtual time: asks for nodes, uses them, gives them back, as Zuul does.
-
-A job is written as a script, a generator that yields what it waits for.
-"""
+"""A CI scheduler in virtual time: asks for nodes, uses them, gives them back, as Zuul does."""
 
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from enum import StrEnum
+from typing import Any
 
 from nodepool_ng.model.ids import LabelName, NodeId, RequestId, Seconds, Timestamp
 from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.sim.virtual.scripts import (
+    Actor,
+    Pause,
+    Round,
+    Script,
+    UntilChanged,
+    Wait,
+    commit,
+    lock,
+    read_node,
+    read_request,
+)
 from nodepool_ng.sim.virtual.timeline import Timeline
 from nodepool_ng.zk import codec, paths
-from nodepool_ng.zk.memory import MemoryStore, Tree
-from nodepool_ng.zk.store import (
-    Answers,
-    Changed,
-    Children,
-    Commit,
-    Committed,
-    Create,
-    Delete,
-    Failure,
-    Get,
-    Got,
-    Names,
-    News,
-    Set,
-    Verb,
-)
+from nodepool_ng.zk.memory import Tree
+from nodepool_ng.zk.store import Commit, Committed, Create, Delete, Failure, Set
 
 PRIORITY = "200"
+LOCK_PATIENCE: Seconds = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    verbs: tuple[Verb, ...]
+class After(StrEnum):
+    """What a client does with its nodes when the job is over."""
 
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    seconds: Seconds
-
-
-@dataclass(frozen=True, slots=True)
-class UntilChanged:
-    path: str
-
-
-Wait: TypeAlias = Round | Pause | UntilChanged
-Script: TypeAlias = Generator[Wait, Any, None]
+    RETURN = "returns"
+    HOLD = "holds"
+    DIE = "dies with"
 
 
 @dataclass(slots=True)
@@ -64,7 +49,12 @@ class Job:
     nodes: tuple[NodeId, ...] = ()
     ended: Timestamp | None = None
     failed: bool = False
+    withdrawn: bool = False
     trouble: list[str] = field(default_factory=list)
+
+    @property
+    def over(self) -> bool:
+        return self.ended is not None or self.failed or self.withdrawn
 
 
 class VirtualScheduler:
@@ -72,41 +62,64 @@ class VirtualScheduler:
 
     def __init__(self, timeline: Timeline, tree: Tree, message_time: Seconds) -> None:
         self._timeline = timeline
-        self._store = MemoryStore(tree, lambda: message_time)
-        self._store.watch((paths.REQUESTS,), self._hear)
-        self._store.start()
-        self._waiting: dict[str, list[Script]] = {}
-        self._changed: set[str] = set()
-        self._token = 0
+        self._actor = Actor("scheduler", timeline, tree, message_time)
         self.jobs: list[Job] = []
 
-    def run_job(self, labels: tuple[LabelName, ...], seconds: Seconds, **more: Any) -> Job:
-        """Begin a job that needs nodes of these labels for so long."""
+    def run_job(
+        self,
+        labels: tuple[LabelName, ...],
+        seconds: Seconds,
+        *,
+        after: After = After.RETURN,
+        hold: Seconds = 0,
+        priority: str = PRIORITY,
+        **more: Any,
+    ) -> Job:
+        """Begin a job that needs nodes of these labels for so long; `more` are further fields of its request."""
         job = Job(labels=labels, asked=self._timeline.now())
         self.jobs.append(job)
-        self._advance(self._job(job, seconds, more), None)
+        self._actor.run(self._job(job, seconds, after, hold, priority, more))
         return job
 
-    def withdraw(self, request: RequestId) -> None:
-        """Delete a request, as a client does that has lost interest: at any moment, without a lock."""
-        self._advance(self._delete(request), None)
+    def withdraw(self, job: Job) -> None:
+        """Delete a job's request, as a client does that has lost interest: at any moment, without a lock."""
+        if job.request is not None and job.served is None and not job.failed:
+            self._actor.run(self._withdraw(job, job.request))
 
-    def _delete(self, request: RequestId) -> Script:
-        yield Round((Commit((Delete(paths.request(request)),)),))
+    def revise(self, job: Job, relative_priority: float) -> None:
+        """Change the priority of a request that waits, as Zuul does: under its lock, and not when that is taken."""
+        if job.request is not None and not job.over:
+            self._actor.run(self._revise(job.request, relative_priority))
 
-    def _job(self, job: Job, seconds: Seconds, more: dict[str, Any]) -> Script:
+    def _withdraw(self, job: Job, request: RequestId) -> Script:
+        job.withdrawn = True
+        yield from commit(Delete(paths.request(request)))
+
+    def _revise(self, request: RequestId, relative_priority: float) -> Script:
+        contender = yield from lock(self._actor, paths.request_lock(request), 0.0)
+        if contender is None:
+            return
+        found = yield from read_request(request)
+        if found is not None and found[0].state is RequestState.REQUESTED:
+            revised = replace(found[0], relative_priority=relative_priority)
+            yield from commit(Set(paths.request(request), codec.encode_request(revised), found[1]))
+        yield from commit(Delete(contender))
+
+    def _job(
+        self, job: Job, seconds: Seconds, after: After, hold: Seconds, priority: str, more: dict[str, Any]
+    ) -> Script:
+        now = self._timeline.now()
         wanted = NodeRequest(
             id=RequestId(""),
             state=RequestState.REQUESTED,
-            state_time=self._timeline.now(),
+            state_time=now,
             labels=job.labels,
             requestor="scheduler",
             event_id="simulated",
-            created_time=self._timeline.now(),
+            created_time=now,
             **more,
         )
-        made = Create(paths.new_request(PRIORITY), codec.encode_request(wanted), sequence=True)
-        (answer,) = yield Round((Commit((made,)),))
+        answer = yield from commit(Create(paths.new_request(priority), codec.encode_request(wanted), sequence=True))
         assert isinstance(answer, Committed)
         path = str(answer.results[0])
         job.request = RequestId(path.rpartition("/")[2])
@@ -116,84 +129,63 @@ class VirtualScheduler:
         job.served = self._timeline.now()
         job.nodes = request.nodes
         nodes = yield from self._accept(job, request)
-        yield Round((Commit((Delete(path),)),))
-        yield from self._write(nodes, NodeState.IN_USE)
+        yield from commit(Delete(path))
+        yield from self._write(job, nodes, state=NodeState.IN_USE)
         yield Pause(seconds)
-        yield from self._write(nodes, NodeState.USED)
-        yield Round(tuple(Commit((Delete(lock),)) for _, _, lock in nodes))
+        match after:
+            case After.RETURN:
+                yield from self._write(job, nodes, state=NodeState.USED)
+            case After.HOLD:
+                yield from self._write(job, nodes, state=NodeState.HOLD, hold_expiration=int(hold), comment="held")
+            case After.DIE:
+                job.ended = self._timeline.now()
+                self._actor.die()
+                return
+        yield Round(tuple(Commit((Delete(contender),)) for _, contender in nodes))
         job.ended = self._timeline.now()
 
     def _finished(self, job: Job, path: str) -> Generator[Wait, Any, NodeRequest | None]:
         """Wait for the request to be answered; a failed one is deleted, as Zuul does."""
+        assert job.request is not None
         while True:
-            (got,) = yield Round((Get(path),))
-            request = (
-                codec.decode_request(RequestId(path.rpartition("/")[2]), got.data) if isinstance(got, Got) else None
-            )
-            if not isinstance(request, NodeRequest):
-                job.trouble.append("the request is gone")
+            found = yield from read_request(job.request)
+            if found is None:
+                if not job.withdrawn:
+                    job.trouble.append("the request is gone")
                 return None
+            request = found[0]
             if request.state is RequestState.FULFILLED:
+                job.withdrawn = False
                 return request
             if request.state is RequestState.FAILED:
                 job.failed = True
-                yield Round((Commit((Delete(path),)),))
+                yield from commit(Delete(path))
                 return None
             yield UntilChanged(path)
 
-    def _accept(self, job: Job, request: NodeRequest) -> Generator[Wait, Any, list[tuple[Node, int, str]]]:
-        """Lock the nodes one by one, after a look at each; return node, version and contender."""
+    def _accept(self, job: Job, request: NodeRequest) -> Generator[Wait, Any, list[tuple[Node, str]]]:
+        """Lock the nodes one by one, after a look at each; return nodes, as seen before, and contenders."""
         accepted = []
         for node_id in request.nodes:
-            self._token += 1
-            directory = paths.node_lock(node_id)
-            contender = Create(f"{directory}/{self._token:032x}__lock__", ephemeral=True, sequence=True)
-            got, made, names = yield Round((Get(paths.node(node_id)), Commit((contender,)), Children(directory)))
-            node = codec.decode_node(node_id, got.data) if isinstance(got, Got) else None
-            if not isinstance(node, Node) or not isinstance(made, Committed) or not isinstance(names, Names):
+            found = yield from read_node(node_id)
+            if found is None:
                 job.trouble.append(f"node {node_id} is gone")
                 continue
-            mine = str(made.results[0])
+            node, _ = found
             if node.allocated_to != request.id or node.state is not NodeState.READY:
                 job.trouble.append(f"node {node_id} is {node.state} for {node.allocated_to}")
-            if min(names.names, key=lambda name: name[-10:]) != mine.rpartition("/")[2]:
+            contender = yield from lock(self._actor, paths.node_lock(node_id), LOCK_PATIENCE)
+            if contender is None:
                 job.trouble.append(f"node {node_id} is locked by somebody else")
-            accepted.append((node, got.stat.version, mine))
+            else:
+                accepted.append((node, contender))
         return accepted
 
-    def _write(self, nodes: list[tuple[Node, int, str]], state: NodeState) -> Script:
-        """Write the nodes' state unconditionally, from the look before they were locked."""
+    def _write(self, job: Job, nodes: list[tuple[Node, str]], **changes: Any) -> Script:
+        """Write the nodes unconditionally, as they were seen before they were locked, and changed so."""
         now = self._timeline.now()
-        yield Round(
-            tuple(
-                Commit((Set(paths.node(node.id), codec.encode_node(replace(node, state=state, state_time=now))),))
-                for node, _, _ in nodes
-            )
-        )
-
-    def _advance(self, script: Script, answer: Any) -> None:
-        try:
-            wait = script.send(answer)
-        except StopIteration:
-            return
-        match wait:
-            case Round(verbs):
-                if verbs:
-                    self._store.submit(verbs, lambda answers: self._answered(script, answers))
-                else:
-                    self._timeline.schedule(0.0, lambda: self._advance(script, ()))
-            case Pause(seconds):
-                self._timeline.schedule(seconds, lambda: self._advance(script, None))
-            case UntilChanged(path):
-                self._waiting.setdefault(path, []).append(script)
-
-    def _answered(self, script: Script, answers: Answers) -> None:
-        failure = next((one for one in answers if isinstance(one, Failure)), None)
-        if failure is not None and self.jobs:
-            self.jobs[-1].trouble.append(str(failure))
-        self._advance(script, answers)
-
-    def _hear(self, news: News) -> None:
-        if isinstance(news, Changed):
-            for script in self._waiting.pop(news.path, []):
-                self._advance(script, None)
+        changed = [(node, replace(node, state_time=now, **changes)) for node, _ in nodes]
+        answers = yield Round(tuple(Commit((Set(paths.node(n.id), codec.encode_node(new)),)) for n, new in changed))
+        for (node, _), answer in zip(changed, answers, strict=True):
+            if isinstance(answer, Failure):
+                job.trouble.append(f"node {node.id} cannot be written: {answer}")

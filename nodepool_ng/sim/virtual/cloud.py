@@ -25,7 +25,16 @@ from nodepool_ng.drivers import (
     Unavailable,
 )
 from nodepool_ng.drivers import calls as verbs
-from nodepool_ng.model.ids import AttemptId, InstallationId, LabelName, NodeId, ProviderName, ServerId, Timestamp
+from nodepool_ng.model.ids import (
+    AttemptId,
+    InstallationId,
+    LabelName,
+    NodeId,
+    ProviderName,
+    Seconds,
+    ServerId,
+    Timestamp,
+)
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.server import Addresses, LabelFacts, ServerStatus
 from nodepool_ng.model.server import Server as Seen
@@ -34,6 +43,8 @@ from nodepool_ng.sim.calls import Call
 from nodepool_ng.sim.refused import Refused as SimRefused
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Caller, Server, ServerAsk, Status
+from nodepool_ng.sim.virtual.process import VirtualLauncher
+from nodepool_ng.sim.virtual.promises import Referee
 from nodepool_ng.sim.virtual.timeline import Timeline
 
 THREADS = 32
@@ -57,6 +68,9 @@ class ModelDriver:
         self._region = region
         self._timeline = timeline
         self._caller = caller
+        self._behind = 0.0
+        """How far the cloud's clock is behind the caller's, in seconds: the OpenStack driver has this from the answers'
+        dates."""
 
     @property
     def provider(self) -> ProviderName:
@@ -66,10 +80,11 @@ class ModelDriver:
         pass
 
     def list_servers(self, since: Timestamp | None, now: Timestamp) -> Listing:
-        servers = _refusals(
-            lambda: self._region.servers.list(self._caller, now=self._now, changed_since=self._virtual(since))
-        )
-        return Listing(servers=tuple(self._seen(each) for each in servers), asked=now, full=since is None)
+        full = since is None
+        since = None if since is None else since - self._behind
+        servers = _refusals(lambda: self._region.servers.list(self._caller, now=self._now, changed_since=since))
+        self._behind = max(0.0, now - self._now)
+        return Listing(servers=tuple(self._seen(each) for each in servers), asked=now, full=full)
 
     def capacity(self, now: Timestamp) -> Capacity:
         limits = _refusals(lambda: self._region.servers.limits(self._caller, now=self._now)).limits
@@ -121,9 +136,6 @@ class ModelDriver:
     @property
     def _now(self) -> float:
         return self._timeline.now()
-
-    def _virtual(self, since: Timestamp | None) -> float | None:
-        return since
 
     def _flavor(self, label: PoolLabel) -> str | None:
         flavors = sorted(self._region.settings.flavors, key=lambda flavor: (flavor.ram, flavor.name))
@@ -202,31 +214,60 @@ _LATENCY: Mapping[type, Call] = MappingProxyType(
 
 
 class VirtualClouds:
-    """Calls drivers as the API threads do, in virtual time: half of the latency before the cloud hears of a call,
-    half before its answer is heard."""
+    """Calls drivers as a launcher's API threads do, in virtual time: half of the latency before the cloud hears of a
+    call, half before its answer is heard. `late_lists` makes the answers of lists later still, by provider."""
 
     def __init__(
-        self, timeline: Timeline, drivers: Mapping[ProviderName, ModelDriver], regions: Mapping[ProviderName, Region]
+        self,
+        timeline: Timeline,
+        launcher: VirtualLauncher,
+        referee: Referee,
+        drivers: Mapping[ProviderName, ModelDriver],
+        regions: Mapping[ProviderName, Region],
+        late_lists: Mapping[ProviderName, Seconds],
+        called: Callable[[str, ProviderName, verbs.Call, object], None],
     ) -> None:
         self._timeline = timeline
+        self._launcher = launcher
+        self._referee = referee
         self._drivers = drivers
         self._regions = regions
+        self._late_lists = late_lists
+        self._called = called
         self._waiting: dict[ProviderName, deque[tuple[verbs.Call, Callable[[Any], None]]]] = {}
         self._busy: dict[ProviderName, int] = {}
 
+    def use(self, drivers: Mapping[ProviderName, ModelDriver]) -> None:
+        """From now on call these drivers."""
+        self._drivers = drivers
+
     def submit(self, provider: ProviderName, call: verbs.Call, done: Callable[[Any], None]) -> None:
+        if provider not in self._drivers:
+            self._timeline.schedule(0.0, lambda: done(Unavailable(f"provider {provider} is not there")))
+            return
         if self._busy.get(provider, 0) >= THREADS:
             self._waiting.setdefault(provider, deque()).append((call, done))
             return
         self._busy[provider] = self._busy.get(provider, 0) + 1
         half = self._regions[provider].gate.latency(_LATENCY[type(call)]) / 2
+        asked = self._launcher.clock.now()
+        driver = self._drivers[provider]
+        if isinstance(call, verbs.Create):
+            self._referee.ordered(self._launcher, call.order)
 
         def arrive() -> None:
+            if not self._launcher.before_call(call):
+                return
+            if isinstance(call, verbs.Remove):
+                self._referee.deleting(self._launcher, provider, call.server)
             try:
-                answer: Any = verbs.perform(self._drivers[provider], call, self._timeline.now())
+                answer: Any = verbs.perform(driver, call, asked)
             except DriverError as error:
                 answer = error
-            self._timeline.schedule(half, lambda: self._return(provider, answer, done))
+            self._called(self._launcher.name, provider, call, answer)
+            if self._launcher.after_call(call):
+                late = self._late_lists.get(provider, 0.0) if isinstance(call, verbs.ListAll) else 0.0
+                self._timeline.schedule(half + late, lambda: self._return(provider, answer, done))
 
         self._timeline.schedule(half, arrive)
 

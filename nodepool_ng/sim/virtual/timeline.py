@@ -34,18 +34,17 @@ class Timeline:
 
     def run(self, seconds: Seconds) -> int:
         """Let so much time pass; return how many callbacks were called."""
-        end = self._now + seconds
-        called = self.run_until(lambda: False, end)
-        self._now = end
-        return called
+        return self.run_until(lambda: False, self._now + seconds)
 
     def run_until(self, reached: Callable[[], bool], end: float) -> int:
-        """Go on until something holds, or until an instant of the monotonic clock; return how many were called."""
+        """Go on until something holds, or else until an instant of the monotonic clock; return how many were called."""
         called = 0
         while self._agenda and self._agenda[0][0] <= end and not reached():
             self._now, _, callback = heapq.heappop(self._agenda)
             callback()
             called += 1
+        if not reached():
+            self._now = max(self._now, end)
         return called
 
     def wait_for(self, reached: Callable[[], bool], patience: Seconds) -> bool:

@@ -1,63 +1,44 @@
-"""Puts an installation together: a tree, regions, launchers, and a scheduler that asks for nodes."""
+"""Puts an installation together: a tree, regions, launchers, and a referee who sees everything."""
 
 import random
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
-from nodepool_ng.launcher.reconciler import Reconciler
+from nodepool_ng.drivers.calls import Call
+from nodepool_ng.launcher.reconciler import Reconciler, Reconfigured
 from nodepool_ng.launcher.registration import pool_keys
 from nodepool_ng.launcher.world import World
-from nodepool_ng.model.ids import InstallationId, PoolId, ProviderName, Seconds, Timestamp
+from nodepool_ng.model.census import PoolKey
+from nodepool_ng.model.ids import NodeId, PoolId, ProviderName, Seconds, Timestamp
 from nodepool_ng.model.settings import Settings
-from nodepool_ng.shell.effect import Step
-from nodepool_ng.shell.runner import Hooks
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Caller
 from nodepool_ng.sim.settings import RegionSettings
 from nodepool_ng.sim.virtual.cloud import ModelDriver, VirtualClouds
+from nodepool_ng.sim.virtual.process import Points, VirtualLauncher
+from nodepool_ng.sim.virtual.promises import INSTALLATION, SETTLE, Referee
 from nodepool_ng.sim.virtual.timeline import Timeline
+from nodepool_ng.sim.virtual.witness import WitnessedTree, reading
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.installation import BASE
-from nodepool_ng.zk.memory import MemoryStore, Tree
+from nodepool_ng.zk.memory import MemoryStore
 from nodepool_ng.zk.mirror import Mirror
 from nodepool_ng.zk.store import Create
+from nodepool_ng.zk.tree import SessionId
 
-INSTALLATION = InstallationId("simulated")
 CALLER = Caller("pool", "nodepool")
 MESSAGE_TIME: Seconds = 0.001
 """How long a message between a client and ZooKeeper is on its way."""
 KEYS_AFTER: Seconds = 0.1
 """How long reading a server's host keys takes."""
-SESSION_TIMEOUT: Seconds = 10.0
-SETTLE: Seconds = SESSION_TIMEOUT + 5.0
 
 
-class Killed(Exception):
-    """Raised by a hook: the process dies here."""
+Called: TypeAlias = Callable[[str, ProviderName, Call, object], None]
 
 
-@dataclass(slots=True)
-class KillAt:
-    """Hooks that let a process die at one of its steps: before it is taken, or when its answer has come.
-
-    Steps are counted from 1, their beginnings and ends apart; with `point` 0 they are only counted.
-    """
-
-    point: int = 0
-    seen: int = 0
-
-    def before(self, action: object, step: Step) -> None:
-        self._pass()
-
-    def after(self, action: object, step: Step, answer: object) -> None:
-        self._pass()
-
-    def _pass(self) -> None:
-        self.seen += 1
-        if self.seen == self.point:
-            raise Killed
+def _nobody_listens(name: str, provider: ProviderName, call: Call, answer: object) -> None:
+    """Nobody wants to hear of cloud calls."""
 
 
 class _Keys:
@@ -72,116 +53,113 @@ class _Keys:
         self._timeline.schedule(KEYS_AFTER, lambda: done((f"ssh-ed25519 {address}",)))
 
 
-@dataclass(slots=True, eq=False)
-class VirtualLauncher:
-    """One launcher process. `kill` ends it as kill -9 does."""
-
-    store: MemoryStore
-    reconciler: Reconciler
-    alive: bool = True
-    wakes: list[float] = field(default_factory=list)
-
-    def kill(self) -> int:
-        """End the process; returns its session, which lives on in ZooKeeper until it expires."""
-        self.alive = False
-        return self.store.vanish()
-
-
 class Installation:
     """Everything that a simulation consists of, under one seeded virtual clock."""
 
     def __init__(self, settings: Settings, regions: Mapping[ProviderName, RegionSettings], seed: int) -> None:
         self.rng = random.Random(seed)
         self.timeline = Timeline()
-        self.tree = Tree(self.timeline.schedule, self.timeline.now)
+        self.tree = WitnessedTree(self.timeline.schedule, self.timeline.now)
         self.settings = settings
         self.regions = {
             name: Region(name, chosen, random.Random(self.rng.random())) for name, chosen in regions.items()
         }
         self.launchers: list[VirtualLauncher] = []
-        self.client = MemoryStore(self.tree, lambda: MESSAGE_TIME)
-        self.client.start()
+        self.late_lists: dict[ProviderName, Seconds] = {}
+        self.delay: Callable[[str], Seconds] = lambda name: MESSAGE_TIME
+        """How long the next message between ZooKeeper and the named launcher takes."""
+        self.erased: set[NodeId] = set()
+        """Nodes that an operator erased: should their servers have lost their metadata, nobody can know them."""
+        self.called: Called = _nobody_listens
+        """Told of every cloud call that was carried out."""
+        self.referee = Referee(self.tree, self.regions, self.timeline.now, self.launcher_of)
+        self._clouds: dict[VirtualLauncher, VirtualClouds] = {}
+        self._pool_ids: dict[VirtualLauncher, dict[PoolKey, PoolId]] = {}
+        self._sessions: dict[SessionId, VirtualLauncher | None] = {}
+        self._base = MemoryStore(self.tree, lambda: MESSAGE_TIME)
+        self._base.start()
         self.timeline.run(0.1)
         self._prepare()
+        self.tree.judge = self.referee.judge
+        self.tree.ended = self.referee.session_ended
 
-    def launcher(self, hostname: str = "launcher", hooks: Hooks | None = None) -> VirtualLauncher:
+    def launcher(
+        self, hostname: str = "launcher", points: Points | None = None, settings: Settings | None = None
+    ) -> VirtualLauncher:
         """Start a launcher."""
-        store = MemoryStore(self.tree, lambda: MESSAGE_TIME)
-        drivers = {
-            name: ModelDriver(provider, self.regions[name], self.timeline, CALLER)
-            for name, provider in self.settings.providers.items()
-        }
-        holder: list[VirtualLauncher] = []
-
-        def post(letter: Any) -> None:
-            self.timeline.schedule(0.0, lambda: self._deal(holder[0], letter))
-
-        mirror = Mirror(store, post)
+        settings = settings or self.settings
+        store = MemoryStore(self.tree, lambda: self.delay(hostname))
+        launcher = VirtualLauncher(
+            hostname, self.timeline, store, points or Points(), self.referee.defect, self.tree.end_session
+        )
+        clouds = VirtualClouds(
+            self.timeline, launcher, self.referee, self._drivers(settings), self.regions, self.late_lists, self._called
+        )
+        mirror = Mirror(store, launcher.post, decode=reading)
+        self._pool_ids[launcher] = {}
         world = World(
-            settings=self.settings,
+            settings=settings,
             installation=INSTALLATION,
             owner=self._hex(),
             picture=mirror.picture,
             new_id=self._hex,
-            pool_ids={
-                key: PoolId(f"{hostname}-PoolWorker.{key[0]}-{key[1]}-{self._hex()}")
-                for key in pool_keys(self.settings)
-            },
-            now=self.timeline.now(),
+            pool_ids=self._ids(launcher, settings),
+            now=launcher.clock.now(),
         )
-        reconciler = Reconciler(
+        launcher.reconciler = Reconciler(
             world=world,
             mirror=mirror,
             store=store,
-            clouds=VirtualClouds(self.timeline, drivers, self.regions),
+            clouds=clouds,
             scanner=_Keys(self.timeline),
-            clock=self.timeline,
+            clock=launcher.clock,
             hostname=hostname,
-            post=post,
+            post=launcher.post,
             settle=SETTLE,
-            hooks=hooks,
         )
-        launcher = VirtualLauncher(store, reconciler)
-        holder.append(launcher)
+        self._clouds[launcher] = clouds
         self.launchers.append(launcher)
         mirror.start()
         store.start()
         return launcher
 
-    def kill(self, launcher: VirtualLauncher) -> None:
-        """End a launcher as kill -9 does; its session ends when ZooKeeper has not heard of it for long enough."""
-        if launcher.alive:
-            session = launcher.kill()
-            self.timeline.schedule(SESSION_TIMEOUT, lambda: self.tree.end_session(session))
+    def reload(self, launcher: VirtualLauncher, settings: Settings) -> None:
+        """Give a launcher a changed configuration."""
+        self.referee.reloaded[launcher.name] = self.timeline.now()
+        self._clouds[launcher].use(self._drivers(settings))
+        launcher.post(Reconfigured(settings, self._ids(launcher, settings)))
 
-    def _deal(self, launcher: VirtualLauncher, letter: Any) -> None:
-        if not launcher.alive:
-            return
-        try:
-            launcher.reconciler.deal(letter)
-            self._turn(launcher)
-        except Killed:
-            self.kill(launcher)
+    def launcher_of(self, session: SessionId) -> VirtualLauncher | None:
+        """Return whose session it is; None for everybody who is no launcher of ours."""
+        if session not in self._sessions:
+            owners: Iterator[VirtualLauncher] = (each for each in self.launchers if each.store.session_id == session)
+            self._sessions[session] = next(owners, None)
+        return self._sessions[session]
 
-    def _woken(self, launcher: VirtualLauncher, wake: float) -> None:
-        launcher.wakes.remove(wake)
-        try:
-            self._turn(launcher)
-        except Killed:
-            self.kill(launcher)
+    def living(self) -> list[VirtualLauncher]:
+        return [launcher for launcher in self.launchers if launcher.alive]
 
-    def _turn(self, launcher: VirtualLauncher) -> None:
-        if not launcher.alive:
-            return
-        wake = launcher.reconciler.turn()
-        if wake is not None and wake not in launcher.wakes:
-            launcher.wakes.append(wake)
-            self.timeline.schedule_at(wake, lambda: self._woken(launcher, wake))
+    def _called(self, name: str, provider: ProviderName, call: Call, answer: object) -> None:
+        self.called(name, provider, call, answer)
+
+    def _drivers(self, settings: Settings) -> dict[ProviderName, ModelDriver]:
+        return {
+            name: ModelDriver(provider, self.regions[name], self.timeline, CALLER)
+            for name, provider in settings.providers.items()
+        }
+
+    def _ids(self, launcher: VirtualLauncher, settings: Settings) -> dict[PoolKey, PoolId]:
+        known = self._pool_ids[launcher]
+        return {
+            key: known.setdefault(key, PoolId(f"{launcher.name}-PoolWorker.{key[0]}-{key[1]}-{self._hex()}"))
+            for key in pool_keys(settings)
+        }
 
     def _hex(self) -> str:
         return uuid.UUID(int=self.rng.getrandbits(128)).hex
 
     def _prepare(self) -> None:
-        for path in BASE:
-            self.tree.commit((Create(path),), self.client.session_id)
-        self.tree.commit((Create(paths.INSTALLATION, codec.encode_installation(INSTALLATION)),), self.client.session_id)
+        ops: list[Any] = [Create(path) for path in BASE]
+        self.tree.commit(
+            [*ops, Create(paths.INSTALLATION, codec.encode_installation(INSTALLATION))], self._base.session_id
+        )
