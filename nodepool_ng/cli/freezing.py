@@ -5,7 +5,7 @@ import click
 from nodepool_ng.cli.options import znode_name
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Connection, Session
-from nodepool_ng.cli.table import printable
+from nodepool_ng.listing.table import printable
 from nodepool_ng.model.freeze import Freeze
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.codec import encode_freeze
