@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "dib-image-list": "builds:list_builds",
         "erase": "providers:erase",
         "export-image-data": "data:export_images",
+        "freeze": "freezing:freeze",
         "hold": "nodes:hold",
         "image-build": "images:request_build",
         "image-delete": "uploads:delete_upload",
@@ -34,6 +35,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "info": "providers:info",
         "list": "nodes:list_nodes",
         "request-list": "requests:list_requests",
+        "thaw": "freezing:thaw",
     }
 )
 """Command -> module and function below `nodepool_ng.cli`."""

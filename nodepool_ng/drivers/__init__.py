@@ -4,10 +4,10 @@ A driver turns one provider's API into the few verbs below. Above it nobody know
 words. This package holds the contract and one package per driver; `drivers.registry` finds them by name.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nodepool_ng.model.ids import (
     AttemptId,
@@ -22,7 +22,7 @@ from nodepool_ng.model.ids import (
     Timestamp,
     UploadId,
 )
-from nodepool_ng.model.quota import Resources
+from nodepool_ng.model.quota import NONE, Resources
 from nodepool_ng.model.server import LabelFacts, Server
 from nodepool_ng.model.settings import Pool, PoolLabel
 
@@ -104,13 +104,29 @@ class Listing:
 class Capacity:
     """What changes slowly: the project's limits, zones that are available, and what each label needs.
 
-    A label that the cloud cannot make at the moment has `broken` set to the reason.
+    A label that the cloud cannot make at the moment has `broken` set to the reason. Where pools make a label
+    differently, `pool_labels` says so.
     """
 
     limits: Resources
     zones: tuple[str, ...]
     labels: Mapping[LabelName, LabelFacts]
     asked: Timestamp
+    pool_labels: Mapping[tuple[PoolName, LabelName], LabelFacts] = field(default_factory=lambda: MappingProxyType({}))
+    loose: Resources = NONE
+    """What things use that belong to no server: volumes that were left behind, or are somebody's."""
+    network: bool = False
+    """The driver is `Networked`, and the cloud has what that takes."""
+    floating: bool = False
+    """Servers that nobody outside can reach can be given a floating IP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """How much of ours was found left behind and deleted."""
+
+    ports: int = 0
+    floating_ips: int = 0
 
 
 class DriverError(Exception):
@@ -194,3 +210,19 @@ class Driver(Protocol):
     def list_images(self) -> tuple[Image, ...]: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Networked(Protocol):
+    """What drivers can do in addition whose servers may need floating IPs, or leave things in a network behind."""
+
+    def attach_address(self, server: ServerId, installation: InstallationId) -> str:
+        """Give a server that nobody outside can reach a floating IP and return it. Asked again, it answers the same."""
+        ...
+
+    def sweep_network(
+        self, installation: InstallationId, gone: Set[ServerId], *, ports: bool, floating_ips: bool
+    ) -> Swept:
+        """Delete what our servers left behind: ports of servers that are `gone`, floating IPs of this installation
+        that are attached to nothing."""
+        ...

@@ -4,8 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from nodepool_ng.drivers import Capacity, Driver, Image, ImageOrder, Listing, ServerOrder
-from nodepool_ng.model.ids import ServerId, Timestamp
+from nodepool_ng.drivers import (
+    Capacity,
+    Driver,
+    Image,
+    ImageOrder,
+    Listing,
+    Misconfigured,
+    Networked,
+    ServerOrder,
+    Swept,
+)
+from nodepool_ng.model.ids import InstallationId, ServerId, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,20 @@ class ReadConsole:
 
 
 @dataclass(frozen=True, slots=True)
+class AttachAddress:
+    server: ServerId
+    installation: InstallationId
+
+
+@dataclass(frozen=True, slots=True)
+class SweepNetwork:
+    installation: InstallationId
+    gone: frozenset[ServerId]
+    ports: bool
+    floating_ips: bool
+
+
+@dataclass(frozen=True, slots=True)
 class UploadImage:
     order: ImageOrder
     progress: Callable[[int], None]
@@ -51,8 +75,19 @@ class ListImages:
     pass
 
 
-Call: TypeAlias = ListAll | Look | Create | Remove | ReadConsole | UploadImage | RemoveImage | ListImages
-Value: TypeAlias = Listing | Capacity | ServerId | str | tuple[Image, ...] | None
+Call: TypeAlias = (
+    ListAll
+    | Look
+    | Create
+    | Remove
+    | ReadConsole
+    | AttachAddress
+    | SweepNetwork
+    | UploadImage
+    | RemoveImage
+    | ListImages
+)
+Value: TypeAlias = Listing | Capacity | ServerId | str | Swept | tuple[Image, ...] | None
 
 
 def perform(driver: Driver, call: Call, now: Timestamp) -> Value:
@@ -69,6 +104,10 @@ def perform(driver: Driver, call: Call, now: Timestamp) -> Value:
             return None
         case ReadConsole(server):
             return driver.console(server)
+        case AttachAddress(server, installation):
+            return _networked(driver).attach_address(server, installation)
+        case SweepNetwork(installation, gone, ports, floating_ips):
+            return _networked(driver).sweep_network(installation, gone, ports=ports, floating_ips=floating_ips)
         case UploadImage(order, progress):
             return driver.upload_image(order, progress)
         case RemoveImage(image):
@@ -76,3 +115,9 @@ def perform(driver: Driver, call: Call, now: Timestamp) -> Value:
             return None
         case ListImages():
             return driver.list_images()
+
+
+def _networked(driver: Driver) -> Networked:
+    if isinstance(driver, Networked):
+        return driver
+    raise Misconfigured(f"{driver.provider}: this kind of provider has no floating IPs and ports")

@@ -7,7 +7,7 @@ from nodepool_ng.drivers import Capacity, DriverError, Listing, Misconfigured, N
 from nodepool_ng.model.ids import InstallationId, LabelName, NodeId, ProviderName, Seconds, ServerId, Timestamp
 from nodepool_ng.model.quota import Resources, total
 from nodepool_ng.model.server import ProviderFacts, Server, ServerStatus
-from nodepool_ng.model.snapshot import Backoff
+from nodepool_ng.model.snapshot import QUARANTINED_AFTER, Backoff
 
 CALL_BACKOFF_MAX: Seconds = 60.0
 DELETE_BACKOFF: Seconds = 5.0
@@ -40,8 +40,11 @@ class CloudFacts:
         self.foreign_use.pop(provider, None)
         self.provider_backoff.pop(provider, None)
 
-    def listed(self, provider: ProviderName, listing: Listing, nodes: Set[NodeId], recorded: Set[NodeId]) -> None:
-        """Take in a list of servers. `nodes` are the records there are, `recorded` those there have been."""
+    def listed(
+        self, provider: ProviderName, listing: Listing, nodes: Set[NodeId], recorded: Set[NodeId]
+    ) -> list[ServerId]:
+        """Take in a list of servers; return those of ours that are gone. `nodes` are the records there are, `recorded`
+        those there have been."""
         known = self.facts.get(provider) or ProviderFacts(provider=provider)
         servers = {} if listing.full else dict(known.servers)
         for server in listing.servers:
@@ -65,6 +68,11 @@ class CloudFacts:
         self.provider_backoff.pop(provider, None)
         for server_id in [key for key in self.delete_backoff if self._nowhere(key)]:
             del self.delete_backoff[server_id]
+        return [
+            server.id
+            for server in known.servers.values()
+            if server.id not in servers and server.installation == self._installation and server.provider == provider
+        ]
 
     def capacity_read(self, provider: ProviderName, capacity: Capacity) -> None:
         known = self.facts.get(provider) or ProviderFacts(provider=provider)
@@ -73,6 +81,10 @@ class CloudFacts:
             limits=capacity.limits,
             limits_read=capacity.asked,
             labels=dict(capacity.labels),
+            pool_labels=dict(capacity.pool_labels),
+            loose=capacity.loose,
+            network=capacity.network,
+            floating=capacity.floating,
             zones=capacity.zones,
             error=None,
         )
@@ -126,12 +138,17 @@ class CloudFacts:
             self.facts[provider] = replace(known, limits_read=0.0)
 
     def _foreign(self, provider: ProviderName, server: Server, nodes: Set[NodeId], recorded: Set[NodeId]) -> bool:
-        """Tell whether a server's resources are used by somebody else. Orphans of ours are not foreign."""
+        """Tell whether a server's resources are used by somebody else. Orphans of ours are not foreign,
+        unless the cloud does not get rid of them."""
         if server.provider != provider or server.node is None:
             return True
         if server.installation == self._installation:
-            return False
+            return server.node not in nodes and self._quarantined(server.id)
         return server.installation is not None or not (server.node in nodes or server.node in recorded)
+
+    def _quarantined(self, server: ServerId) -> bool:
+        backoff = self.delete_backoff.get(server)
+        return backoff is not None and backoff.failures >= QUARANTINED_AFTER
 
     def _suspect(
         self,

@@ -50,6 +50,21 @@ class Scanned:
 
 
 @dataclass(frozen=True, slots=True)
+class Addressed:
+    """A floating IP was asked for; with an error, there is none yet."""
+
+    attempt: AttemptId
+    error: DriverError | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleKept:
+    """An attempt's console is in the log, or cannot be had."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     listing: Listing
 
@@ -66,4 +81,6 @@ class CloudFailed:
     error: DriverError
 
 
-Outcome: TypeAlias = Done | Lost | Asked | NotMade | Adopted | Scanned | Listed | CapacityRead | CloudFailed
+Outcome: TypeAlias = (
+    Done | Lost | Asked | NotMade | Adopted | Scanned | Addressed | ConsoleKept | Listed | CapacityRead | CloudFailed
+)

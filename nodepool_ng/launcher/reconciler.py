@@ -28,7 +28,7 @@ from nodepool_ng.launcher.world import World
 from nodepool_ng.model.action import Action, Subject, subjects
 from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.clock import Clock
-from nodepool_ng.model.ids import PoolId, Seconds, Timestamp
+from nodepool_ng.model.ids import PoolId, ProviderName, Seconds, Timestamp
 from nodepool_ng.model.settings import Settings
 from nodepool_ng.model.view import Backlog, View
 from nodepool_ng.plan import Plan, plan
@@ -103,6 +103,7 @@ class Reconciler:
         self._credit = PLANNING_CREDIT
         self._credited = clock.monotonic()
         self._stopping = False
+        self._alarms: dict[ProviderName, str] = {}
 
     def deal(self, letter: Letter) -> None:
         """Take in one letter."""
@@ -163,7 +164,9 @@ class Reconciler:
         self.latest = made
         self._wake = made.wake
         for provider, alarm in made.alarms.items():
-            tell_alarm(provider, alarm)
+            if self._alarms.get(provider) != alarm:
+                tell_alarm(provider, alarm)
+        self._alarms = dict(made.alarms)
         for chore in registration.chores(self.world, self._hostname, made.short):
             subject = registration.chore_subject(chore)
             if subject not in self._runner.in_flight:

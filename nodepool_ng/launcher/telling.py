@@ -9,7 +9,7 @@ from nodepool_ng.model.reason import sentence
 
 _log = logging.getLogger("nodepool.launcher")
 
-_QUIET = (do.ListServers, do.ReadCapacity)
+_QUIET = (do.ListServers, do.ReadCapacity, do.SweepNetwork)
 
 
 def tell(world: World, action: do.Action) -> None:
@@ -72,6 +72,10 @@ _PHRASES: dict[type[do.Action], str] = {
     do.RetireNode: "Deleting the node",
     do.EraseNode: "Erasing the record",
     do.SweepGhost: "Sweeping an empty record",
+    do.AttachAddress: "Giving the server a floating IP",
+    do.KeepConsole: "Reading the console",
+    do.SweepNetwork: "Sweeping the network",
+    do.ForgetConfirmation: "Forgetting the permission for a large sweep",
     do.SweepLocks: "Removing locks of requests that are gone",
     do.ListServers: "Listing servers",
     do.ReadCapacity: "Reading capacity",

@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from nodepool_ng.drivers import DriverError, Listing, NoCapacity, Throttled, Unavailable
+from nodepool_ng.drivers import DriverError, Listing, Misconfigured, NoCapacity, Throttled, Unavailable
 from nodepool_ng.launcher.clouds import CloudFacts, grown
+from nodepool_ng.launcher.memory import Memory
 from nodepool_ng.launcher.outcome import (
+    Addressed,
     Adopted,
     Asked,
     CapacityRead,
     CloudFailed,
+    ConsoleKept,
     Done,
     Listed,
     Lost,
@@ -26,6 +29,7 @@ from nodepool_ng.launcher.outcome import (
 from nodepool_ng.model import action as do
 from nodepool_ng.model.action import Action, Subject, subjects
 from nodepool_ng.model.census import Census, PoolKey
+from nodepool_ng.model.freeze import NOT_FROZEN, Freeze
 from nodepool_ng.model.ids import (
     AttemptId,
     ImageName,
@@ -57,6 +61,7 @@ from nodepool_ng.zk.changes import (
     GhostChange,
     LockChange,
     NodeChange,
+    OrderChange,
     RequestChange,
     UploadChange,
 )
@@ -98,9 +103,9 @@ class World:
         self.leased: set[ProviderName] = set()
         self.leaving: set[ProviderName] = set()
         """Providers that were taken out of the configuration and still have nodes that we clean away."""
-        self.confirmed: set[ProviderName] = set()
         self.tells_numbers = False
         """Whether this launcher stands for telling the numbers of the whole installation."""
+        self.memory = Memory()
         self._new_id = new_id
         self._node_locks: dict[NodeId, Side] = {}
         self._request_locks: dict[RequestId, Side] = {}
@@ -277,6 +282,8 @@ class World:
                 self.images_changed()
             case ComponentChange():
                 self.registry_changed()
+            case OrderChange():
+                self.memory.confirmations(self.picture.confirmed, self.now)
             case GhostChange():
                 pass
             case _:
@@ -291,6 +298,7 @@ class World:
             self._attempts.pop(before.attempt, None)
             self._scans.pop(before.attempt, None)
             self._first_active.pop(before.attempt, None)
+            self.memory.forget(before.attempt)
         if entry is None:
             self.census.drop(node_id)
         elif entry.record is not before:
@@ -376,12 +384,20 @@ class World:
             case Listed(listing):
                 assert isinstance(action, do.ListServers)
                 recorded = {*self.picture.nodes, *self._unreadable()}
-                self.clouds.listed(action.provider, listing, recorded, self._recorded)
+                for server in self.clouds.listed(action.provider, listing, recorded, self._recorded):
+                    self.memory.went(action.provider, server, self.now)
                 self._note_active(action.provider)
                 self._note_bereft(action.provider, listing)
             case CapacityRead(capacity):
                 assert isinstance(action, do.ReadCapacity)
                 self.clouds.capacity_read(action.provider, capacity)
+            case Addressed(attempt, error):
+                self.memory.addressed(attempt, self.now, error)
+                if isinstance(error, Throttled | Misconfigured):
+                    assert isinstance(action, do.AttachAddress)
+                    self.clouds.refused(action.provider, error, self.now)
+            case ConsoleKept(attempt):
+                self.memory.consoles.add(attempt)
             case CloudFailed(error):
                 self._cloud_failed(action, error)
             case Done() | Adopted():
@@ -420,10 +436,25 @@ class World:
             foreign_use=self.clouds.foreign_use,
             recorded=self._recorded,
             bereft=self._bereft,
-            sweeps_confirmed=self.confirmed,
+            sweeps_confirmed=self.memory.confirmed_since,
+            addressing=self.memory.addressing,
+            consoles=self.memory.consoles,
+            swept=self.memory.swept,
+            frozen=self.frozen(),
             orphan_locks=self._orphan_locks,
             cooling={subject: cooling.until for subject, cooling in self._cooling.items()},
         )
+
+    def frozen(self) -> dict[ProviderName, Freeze]:
+        """Return what operators have frozen, by provider."""
+        orders = self.picture.freezes
+        if not orders:
+            return {}
+        everywhere = orders.get(paths.ALL, NOT_FROZEN)
+        names = {*self.settings.providers, *self.leaving}
+        return {
+            name: orders.get(name, NOT_FROZEN) | everywhere for name in names if name in orders or paths.ALL in orders
+        }
 
     def _ghosts(self) -> set[NodeId]:
         return {at.id for path in self.picture.ghosts if isinstance(at := paths.parse(path), paths.NodeAt)}
@@ -444,7 +475,7 @@ class World:
 
     def _cost(self, node: Node) -> Resources:
         facts = self.clouds.facts.get(node.provider) if node.provider else None
-        label = facts.labels.get(node.label) if facts and node.label else None
+        label = facts.label(node.pool, node.label) if facts and node.label else None
         return label.needs if label else Resources({"instances": 1})
 
     def _not_made(self, action: Action, attempt: AttemptId, error: DriverError) -> None:
@@ -469,6 +500,8 @@ class World:
                     self.clouds.failed(action.provider, error, self.now)
             case do.ListServers() | do.ReadCapacity():
                 self.clouds.failed(action.provider, error, self.now)
+            case do.SweepNetwork():
+                self.memory.swept[action.provider] = self.now
             case _:
                 pass
 
@@ -476,6 +509,8 @@ class World:
         match action:
             case do.DeleteServer():
                 self.clouds.deleted(action.server, self.now)
+            case do.SweepNetwork():
+                self.memory.swept[action.provider] = self.now
             case do.RetireNode(why=why) if why.code in (Code.LAUNCH_FAILED, Code.ATTEMPT_FAILED):
                 if why.provider and why.pool and why.label:
                     self.clouds.launch_failed((why.provider, why.pool, why.label), self.now, why.detail)

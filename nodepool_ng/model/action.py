@@ -109,6 +109,26 @@ class CreateServer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttachAddress:
+    """Give a server that nobody outside can reach a floating IP."""
+
+    node: NodeId
+    provider: ProviderName
+    server: ServerId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepConsole:
+    """Put what a server printed on its console into the log, before the server is deleted."""
+
+    node: NodeId
+    provider: ProviderName
+    server: ServerId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScanHostKeys:
     """Find out the host keys of a server that is active."""
 
@@ -238,6 +258,24 @@ class SweepLocks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SweepNetwork:
+    """Delete what servers of ours left behind in a provider's network."""
+
+    provider: ProviderName
+    ports: bool
+    floating_ips: bool
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetConfirmation:
+    """Take an operator's permission for a large sweep away once it has been used."""
+
+    provider: ProviderName
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListServers:
     """Look at a provider's servers: at all of them, or at what changed since an instant."""
 
@@ -261,6 +299,8 @@ Action: TypeAlias = (
     | AdoptNode
     | AdoptRequest
     | CreateServer
+    | AttachAddress
+    | KeepConsole
     | ScanHostKeys
     | RecordReady
     | Fulfil
@@ -274,6 +314,8 @@ Action: TypeAlias = (
     | EraseNode
     | SweepGhost
     | SweepLocks
+    | SweepNetwork
+    | ForgetConfirmation
     | ListServers
     | ReadCapacity
 )
@@ -298,6 +340,10 @@ def subjects(action: Action) -> tuple[Subject, ...]:
             return (request_subject(request),)
         case DeleteServer():
             return (("server", f"{action.provider}/{action.server}"),)
+        case SweepNetwork():
+            return (("network", action.provider),)
+        case ForgetConfirmation():
+            return (("confirmation", action.provider),)
         case SweepLocks():
             return (("sweep", "request-locks"),)
         case ListServers():
@@ -309,6 +355,8 @@ def subjects(action: Action) -> tuple[Subject, ...]:
         case (
             AdoptNode()
             | CreateServer()
+            | AttachAddress()
+            | KeepConsole()
             | RecordReady()
             | RetryNode()
             | FreeNode()

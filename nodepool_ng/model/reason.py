@@ -54,6 +54,7 @@ class Code(StrEnum):
     PROVIDER_QUOTA = "provider-quota"
     TENANT_LIMIT = "tenant-limit"
     CONCURRENCY = "concurrency"
+    FROZEN = "frozen"
     BACKOFF = "backoff"
     CLOUD_UNKNOWN = "cloud-unknown"
     LOCKED = "locked"
@@ -141,6 +142,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.PROVIDER_QUOTA: "the provider's quota of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.TENANT_LIMIT: "the tenant's limit of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.CONCURRENCY: "{used:g} launches are under way and max-concurrency is {limit:g}",
+        Code.FROZEN: "an operator has frozen the provider: nothing is created until `nodepool thaw`",
         Code.BACKOFF: "launches failed here; the next try is in {wanted:.0f} s: {detail}",
         Code.CLOUD_UNKNOWN: "the cloud has not told its state yet: {detail}",
         Code.LOCKED: "somebody else holds the request's lock",

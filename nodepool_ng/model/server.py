@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from nodepool_ng.model.ids import AttemptId, InstallationId, LabelName, NodeId, ProviderName, ServerId, Timestamp
+from nodepool_ng.model.ids import (
+    AttemptId,
+    InstallationId,
+    LabelName,
+    NodeId,
+    PoolName,
+    ProviderName,
+    ServerId,
+    Timestamp,
+)
 from nodepool_ng.model.quota import NONE, ONE_INSTANCE, Resources
 
 
@@ -53,6 +62,8 @@ class Server:
     """The fault says that the cloud had no room (a quota), not that this server is broken."""
     deleting: bool = False
     resources: Resources = ONE_INSTANCE
+    fixed_ipv4: bool = False
+    """It has an IPv4 address that a floating IP could lead to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +93,20 @@ class ProviderFacts:
     limits: Resources = NONE
     limits_read: Timestamp | None = None
     labels: Mapping[LabelName, LabelFacts] = field(default_factory=lambda: MappingProxyType({}))
+    pool_labels: Mapping[tuple[PoolName, LabelName], LabelFacts] = field(default_factory=lambda: MappingProxyType({}))
+    """The same where pools make a label differently."""
+    loose: Resources = NONE
+    """What things in the project use that belong to no server."""
+    network: bool = False
+    """Things may be left behind in a network, which can be swept."""
+    floating: bool = False
+    """Servers that nobody outside can reach can be given a floating IP."""
     zones: tuple[str, ...] = ()
     error: str | None = None
     """Why the provider cannot be used at the moment, in a sentence."""
+
+    def label(self, pool: PoolName | None, label: LabelName) -> LabelFacts | None:
+        """Return what a pool's label needs; None as long as the cloud has not told."""
+        if pool is not None and (pool, label) in self.pool_labels:
+            return self.pool_labels[pool, label]
+        return self.labels.get(label)

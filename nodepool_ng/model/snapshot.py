@@ -13,6 +13,7 @@ from typing import Any
 from nodepool_ng.model.action import Action, Subject
 from nodepool_ng.model.census import Census, PoolKey
 from nodepool_ng.model.component import Component
+from nodepool_ng.model.freeze import NOT_FROZEN, Freeze
 from nodepool_ng.model.ids import (
     AttemptId,
     ImageName,
@@ -84,6 +85,20 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Addressing:
+    """A floating IP was asked for, for the server of one attempt; `until` says when to ask again if none shows."""
+
+    until: Timestamp
+    failures: int = 0
+    no_room: str = ""
+    """The cloud's words where it has none left."""
+
+
+QUARANTINED_AFTER = 6
+"""Deletes asked for in vain after which an operator is told; by then about three minutes have passed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     now: Timestamp
     settings: Settings
@@ -124,11 +139,26 @@ class Snapshot:
     """Nodes that had a record in this tree since this process started."""
     bereft: Set[NodeId] = frozenset()
     """Ready nodes that are nobody's, and whose servers are gone or broken."""
-    sweeps_confirmed: Set[ProviderName] = frozenset()
+    sweeps_confirmed: Mapping[ProviderName, Timestamp] = field(default_factory=_nothing)
+    """Providers whose large sweep an operator permitted, and since when that is known."""
+    addressing: Mapping[AttemptId, Addressing] = field(default_factory=_nothing)
+    consoles: Set[AttemptId] = frozenset()
+    """Attempts whose console was read already, or could not be."""
+    swept: Mapping[ProviderName, Timestamp] = field(default_factory=_nothing)
+    """When a provider's network was swept last."""
+    frozen: Mapping[ProviderName, Freeze] = field(default_factory=_nothing)
+    """Providers that are frozen; those that are frozen as part of all are listed each."""
     orphan_locks: Mapping[RequestId, Timestamp] = field(default_factory=_nothing)
     """Lock directories of requests that are gone, those first that have been without one for longest; since when."""
     cooling: Mapping[Subject, Timestamp] = field(default_factory=_nothing)
     """Subjects of actions that just failed, and until when they are to be left alone."""
+
+
+def freeze_of(snapshot: Snapshot, provider: ProviderName | None) -> Freeze:
+    """Return what an operator has frozen of a provider."""
+    if not snapshot.frozen or provider is None:
+        return NOT_FROZEN
+    return snapshot.frozen.get(provider, NOT_FROZEN)
 
 
 def busy(snapshot: Snapshot, *subjects: Subject) -> bool:

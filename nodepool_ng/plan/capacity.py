@@ -10,7 +10,7 @@ from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.quota import NONE, Resources, Shortage, left, shortage, total
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.settings import Pool, Provider
-from nodepool_ng.model.snapshot import Backoff, Snapshot
+from nodepool_ng.model.snapshot import Backoff, Snapshot, freeze_of
 
 
 class Ledger:
@@ -23,7 +23,7 @@ class Ledger:
         self._tenant_room: dict[TenantName, dict[str, float]] = {}
         self._launches: dict[ProviderName, int] = {}
         self._available: dict[ProviderName, Resources] = {}
-        self._costs: dict[tuple[ProviderName, tuple[LabelName, ...]], Resources | str] = {}
+        self._costs: dict[tuple[PoolKey, tuple[LabelName, ...]], Resources | str] = {}
         self.unsettled: set[ProviderName] = set()
         """Providers where launches in flight may be counted twice for a moment: as such, and by their records."""
         for action in starting(snapshot):
@@ -47,6 +47,8 @@ class Ledger:
     def obstacle(self, pool: Pool, labels: tuple[LabelName, ...], needs: Resources) -> Reason | None:
         """Return why launches that need so much cannot start in the pool now, or None when they can."""
         key = pool.key
+        if freeze_of(self._s, key[0]).creates:
+            return Reason(code=Code.FROZEN, provider=key[0], pool=key[1])
         backoff = self._backoff(key, labels)
         if backoff is not None:
             wait = backoff.until - self._s.now
@@ -106,21 +108,24 @@ class Ledger:
             least = min(least, _times(self._provider(pool.provider), needs))
         return max(least, 0)
 
-    def cost(self, provider: ProviderName, labels: tuple[LabelName, ...]) -> Resources | str:
-        """Return what launching the labels takes, or, in words, what the cloud has not told yet."""
-        cost = self._costs.get((provider, labels))
+    def cost(self, key: PoolKey, labels: tuple[LabelName, ...]) -> Resources | str:
+        """Return what launching the labels in a pool takes, or, in words, what the cloud has not told yet."""
+        cost = self._costs.get((key, labels))
         if cost is None:
-            cost = self._costs[provider, labels] = self._cost(provider, labels)
+            cost = self._costs[key, labels] = self._cost(key, labels)
         return cost
 
-    def _cost(self, provider: ProviderName, labels: tuple[LabelName, ...]) -> Resources | str:
-        facts = self._s.facts.get(provider)
+    def _cost(self, key: PoolKey, labels: tuple[LabelName, ...]) -> Resources | str:
+        facts = self._s.facts.get(key[0])
         if facts is None or facts.limits_read is None or facts.full_listed is None:
             return facts.error if facts and facts.error else "no answer yet"
-        unknown = next((label for label in labels if label not in facts.labels), None)
-        if unknown is not None:
-            return f"nothing about label {unknown} yet"
-        return total(facts.labels[label].needs for label in labels)
+        needs = []
+        for label in labels:
+            known = facts.label(key[1], label)
+            if known is None:
+                return f"nothing about label {label} yet"
+            needs.append(known.needs)
+        return total(needs)
 
     def _backoff(self, key: PoolKey, labels: tuple[LabelName, ...]) -> Backoff | None:
         found = [self._s.provider_backoff.get(key[0])]
@@ -144,7 +149,10 @@ class Ledger:
         if ours is None:
             facts = self._s.facts.get(provider)
             limits = facts.limits if facts else NONE
-            ours = self._available[provider] = left(limits, self._s.foreign_use.get(provider, NONE))
+            foreign = self._s.foreign_use.get(provider, NONE)
+            if facts is not None and facts.loose:
+                foreign = foreign + facts.loose
+            ours = self._available[provider] = left(limits, foreign)
         return ours
 
     def _launching(self, provider: ProviderName) -> int:

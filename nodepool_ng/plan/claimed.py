@@ -102,7 +102,7 @@ def _hand_over(
 def _replace(desk: Desk, request: NodeRequest, pool: Pool, nodes: list[Node], missing: tuple[LabelName, ...]) -> None:
     """Launch again what a claimed request lost, or let go of it where there is no room any more."""
     s = desk.s
-    needs = desk.ledger.cost(pool.provider, missing)
+    needs = desk.ledger.cost(pool.key, missing)
     if any(label not in pool.labels for label in missing) or never(s, desk.ledger, pool, missing) is not None:
         _let_go(desk, nodes, _released(request))
         return

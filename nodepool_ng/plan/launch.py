@@ -7,13 +7,21 @@ stopped.
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from nodepool_ng.model.action import Action, Booted, CreateServer, RetryNode, ScanHostKeys
+from nodepool_ng.model.action import (
+    Action,
+    AttachAddress,
+    Booted,
+    CreateServer,
+    KeepConsole,
+    RetryNode,
+    ScanHostKeys,
+)
 from nodepool_ng.model.ids import Seconds, ServerId, Timestamp
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.reason import Code, Reason, Trouble
 from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.settings import PoolLabel, Provider
-from nodepool_ng.model.snapshot import Attempt, AttemptState, Snapshot
+from nodepool_ng.model.snapshot import Attempt, AttemptState, Snapshot, freeze_of
 
 LOST_AFTER: Seconds = 30.0
 """A server that the cloud accepted and then does not list for so long is taken for lost."""
@@ -69,7 +77,23 @@ def progress(s: Snapshot, node: Node) -> Progress:
         return _unseen(s, node, provider, label, deadline)
     if unmarked(server) and (server.deleting or server.status is ServerStatus.FAILED or s.now >= deadline):
         # Only the record names it: with a new attempt nobody would know it for ours any more.
-        return NoRoom(_attempt_failed(node, "the cloud forgot the server's metadata, and it failed"))
+        return NoRoom(_attempt_failed(node, "the cloud forgot the server's metadata, and it failed", Trouble.STATUS))
+    step = _with_server(s, node, provider, label, server, deadline)
+    lost = isinstance(step, Failed) or (isinstance(step, Do) and isinstance(step.action, RetryNode))
+    if lost and label.console_log and node.attempt not in s.consoles and _can_tell(server):
+        why = step.reason if isinstance(step, Failed) else _launching(node)
+        return Do(KeepConsole(node=node.id, provider=provider.name, server=server.id, why=why))
+    return step
+
+
+def _can_tell(server: Server) -> bool:
+    """Tell whether the server may have printed something that can still be read."""
+    return server.status in (ServerStatus.ACTIVE, ServerStatus.OTHER, ServerStatus.FAILED) and not server.deleting
+
+
+def _with_server(
+    s: Snapshot, node: Node, provider: Provider, label: PoolLabel, server: Server, deadline: Timestamp
+) -> Progress:
     if server.deleting:
         return _again(s, node, provider, "somebody deletes the server", Trouble.STATUS)
     match server.status:
@@ -80,6 +104,8 @@ def progress(s: Snapshot, node: Node) -> Progress:
             return _again(s, node, provider, detail, Trouble.STATUS)
         case ServerStatus.DELETED:
             return _again(s, node, provider, "somebody deleted the server", Trouble.STATUS)
+        case ServerStatus.ACTIVE if wants_floating(s, node, provider, server):
+            return _addressed(s, node, provider, server, deadline)
         case ServerStatus.ACTIVE if server.addresses.interface_ip:
             return _reachable(s, node, provider, label, server)
         case _ if s.now >= deadline:
@@ -118,6 +144,28 @@ def unmarked(server: Server) -> bool:
     return server.node is None and server.provider is None and server.installation is None
 
 
+def wants_floating(s: Snapshot, node: Node, provider: Provider, server: Server) -> bool:
+    """Tell whether a server that is up is to be given a floating IP: the pool allows it, the cloud has some, and the
+    server has a fixed address but none that is public."""
+    facts = s.facts.get(provider.name)
+    pool = provider.pools.get(node.pool) if node.pool else None
+    if facts is None or pool is None or not facts.floating or not pool.auto_floating_ip:
+        return False
+    return bool(server.fixed_ipv4) and not server.addresses.public_ipv4
+
+
+def _addressed(s: Snapshot, node: Node, provider: Provider, server: Server, deadline: Timestamp) -> Progress:
+    assert node.attempt is not None
+    asked = s.addressing.get(node.attempt)
+    if asked is not None and asked.no_room:
+        return NoRoom(_attempt_failed(node, asked.no_room, Trouble.CAPACITY))
+    if s.now >= deadline:
+        return _again(s, node, provider, f"no floating IP after {provider.launch_timeout:g} s", Trouble.NETWORK)
+    if asked is not None and asked.until > s.now:
+        return Wait(min(asked.until, deadline))
+    return Do(AttachAddress(node=node.id, provider=provider.name, server=server.id, why=_launching(node)))
+
+
 def connection(s: Snapshot, node: Node) -> tuple[str, int]:
     """Return connection type and port of a node as its record has them."""
     port = node.connection_port if isinstance(node.connection_port, int) else 22
@@ -137,6 +185,8 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
             return _again(s, node, provider, detail, Trouble.CREATE_TIMEOUT)
         case AttemptState.FRESH if label.diskimage is not None and (label.diskimage, provider.name) not in s.uploads:
             return Failed(replace(_launching(node), code=Code.NO_IMAGE))
+        case AttemptState.FRESH if freeze_of(s, provider.name).creates:
+            return NoRoom(replace(_launching(node), code=Code.FROZEN))
         case AttemptState.FRESH if backoff is not None and backoff.until > s.now:
             return Wait(min(backoff.until, deadline))
         case AttemptState.FRESH:

@@ -1,15 +1,16 @@
 """Servers of ours that nothing stands for: leaks and duplicates. What is not provably ours is not looked at."""
 
-from nodepool_ng.model.action import node_subject
-from nodepool_ng.model.ids import ProviderName
+from nodepool_ng.model.action import ForgetConfirmation, node_subject
+from nodepool_ng.model.ids import ProviderName, Seconds
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.server import ProviderFacts, Server, ServerStatus
-from nodepool_ng.model.snapshot import Snapshot
+from nodepool_ng.model.snapshot import QUARANTINED_AFTER, Snapshot
 from nodepool_ng.plan.launch import own_server
 from nodepool_ng.plan.nodes import delete_server
 from nodepool_ng.plan.pace import Agenda
 
+CONFIRMED_FOR: Seconds = 600.0
 SWEEP_MAX_COUNT = 5
 SWEEP_MAX_SHARE = 0.1
 """A sweep that would delete more than both stops: it looks like the right configuration on the wrong ZooKeeper."""
@@ -25,11 +26,18 @@ def plan_leaks(s: Snapshot, agenda: Agenda) -> dict[ProviderName, str]:
             continue
         _duplicates(s, agenda, provider, facts)
         suspects = (facts.servers.get(server) for where, server in s.suspects if where == provider)
-        leaks = [server for server in suspects if server is not None and is_leak(s, facts, server)]
+        there = [server for server in suspects if server is not None]
+        leaks = [server for server in there if is_leak(s, facts, server)]
+        stuck = _stuck(s, facts)
+        if stuck:
+            alarms[provider] = stuck
+        if provider in s.sweeps_confirmed and not any(marked(s, provider, server) for server in there):
+            _forget(s, agenda, provider)
         if len(leaks) > SWEEP_MAX_COUNT and provider not in s.sweeps_confirmed:
             all_of_it = sum(server.provider == provider for server in facts.servers.values())
             if len(leaks) > SWEEP_MAX_SHARE * all_of_it:
-                alarms[provider] = (
+                alarms[provider] = f"{stuck}; " if stuck else ""
+                alarms[provider] += (
                     f"{len(leaks)} of {all_of_it} servers would be deleted as leaks; "
                     f"nothing is deleted until `nodepool confirm {provider}` says so"
                 )
@@ -37,6 +45,29 @@ def plan_leaks(s: Snapshot, agenda: Agenda) -> dict[ProviderName, str]:
         for server in leaks:
             delete_server(s, agenda, provider, server, None, Reason(code=Code.LEAK, provider=provider))
     return alarms
+
+
+def _stuck(s: Snapshot, facts: ProviderFacts) -> str:
+    """Return a sentence about servers that the cloud does not delete; "" when there are none. They go on being counted,
+    shown and, now and then, asked for."""
+    stuck = sorted(
+        server
+        for server, backoff in s.delete_backoff.items()
+        if backoff.failures >= QUARANTINED_AFTER and server in facts.servers
+    )
+    if not stuck:
+        return ""
+    named = ", ".join(stuck[:5]) + (", …" if len(stuck) > 5 else "")
+    return f"{len(stuck)} servers are not deleted although the cloud was asked again and again: {named}"
+
+
+def _forget(s: Snapshot, agenda: Agenda, provider: ProviderName) -> None:
+    """Take a permission back once there is nothing left to sweep; but not at once, since a builder may need it too."""
+    over = s.sweeps_confirmed[provider] + CONFIRMED_FOR
+    if s.now >= over:
+        agenda.add(ForgetConfirmation(provider=provider, why=Reason(code=Code.NOT_NEEDED, provider=provider)))
+    else:
+        agenda.look_again(over)
 
 
 def is_leak(s: Snapshot, facts: ProviderFacts, server: Server) -> bool:

@@ -19,7 +19,7 @@ from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.server import Server, ServerStatus
-from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot
+from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot, freeze_of
 from nodepool_ng.plan.launch import Do, Failed, NoRoom, Wait, configured, progress
 from nodepool_ng.plan.pace import Agenda
 
@@ -232,7 +232,9 @@ def servers_of(s: Snapshot, node: Node) -> tuple[Server, ...]:
 def delete_server(
     s: Snapshot, agenda: Agenda, provider: ProviderName, server: Server, node: Node | None, why: Reason
 ) -> None:
-    """Add the deletion of a server, unless it was asked for a short while ago."""
+    """Add the deletion of a server, unless it was asked for a short while ago, or an operator forbids it."""
+    if freeze_of(s, provider).deletes:
+        return
     for backoff in (s.delete_backoff.get(server.id), s.provider_backoff.get(provider)):
         if backoff is not None and backoff.until > s.now:
             agenda.look_again(backoff.until)

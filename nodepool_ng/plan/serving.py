@@ -52,12 +52,13 @@ def never(s: Snapshot, ledger: Ledger, pool: Pool, labels: tuple[LabelName, ...]
     if facts is None:
         return None
     for label in dict.fromkeys(labels):
-        known = facts.labels.get(label)
+        known = facts.label(pool.name, label)
         if known is not None and known.broken is not None:
             return at(pool.key, Code.LABEL_BROKEN, label=label, detail=known.broken)
     if facts.limits_read is None or facts.full_listed is None:
         return None
-    return ledger.never_fits(pool, total(facts.labels[label].needs for label in labels if label in facts.labels))
+    known_ones = (facts.label(pool.name, label) for label in labels)
+    return ledger.never_fits(pool, total(known.needs for known in known_ones if known is not None))
 
 
 def unable(s: Snapshot, pool: Pool, labels: tuple[LabelName, ...]) -> Reason | None:
@@ -88,7 +89,7 @@ def offer(s: Snapshot, ledger: Ledger, shelf: Shelf, pool: Pool, request: NodeRe
         missing = tuple(label for label, node in zip(request.labels, picks, strict=True) if node is None)
     if not missing:
         return Offer(pool=pool, picks=picks, gives=kept)
-    needs = ledger.cost(pool.provider, missing)
+    needs = ledger.cost(pool.key, missing)
     if isinstance(needs, str):
         return Offer(pool=pool, picks=picks, gives=kept, obstacle=at(pool.key, Code.CLOUD_UNKNOWN, detail=needs))
     return Offer(
@@ -103,8 +104,9 @@ def offer(s: Snapshot, ledger: Ledger, shelf: Shelf, pool: Pool, request: NodeRe
 
 def launches(s: Snapshot, pool: Pool, labels: tuple[LabelName, ...], zone: str | None) -> tuple[Launch, ...]:
     """Return launches of labels whose cost is known."""
-    needs = s.facts[pool.provider].labels
-    return tuple(Launch(label=label, zone=zone, needs=needs[label].needs) for label in labels)
+    facts = s.facts[pool.provider]
+    known = ((label, facts.label(pool.name, label)) for label in labels)
+    return tuple(Launch(label=label, zone=zone, needs=costs.needs) for label, costs in known if costs is not None)
 
 
 def pick_zone(s: Snapshot, pool: Pool, thing: str) -> str | None:

@@ -131,7 +131,7 @@ class Queue:
             self._desk.agenda.look_again(self._desk.s.now + obstacle.wanted)
         facts = self._desk.s.facts.get(made.pool.provider)
         sick = obstacle.code is Code.CLOUD_UNKNOWN and facts is not None and facts.error is not None
-        if obstacle.code in (*_SHORT, Code.BACKOFF) or sick:
+        if obstacle.code in (*_SHORT, Code.BACKOFF, Code.FROZEN) or sick:
             self._desk.short.add(made.pool.key)
 
     def _ready_elsewhere(self, request: NodeRequest, standing: Standing, best: Offer) -> Reason | None:

@@ -78,10 +78,12 @@ def _most_of_ours(desk: Desk, key: PoolKey, label: LabelName) -> float | None:
     pool = provider.pools.get(key[1]) if provider else None
     if pool is None or label not in pool.labels or never(s, desk.ledger, pool, (label,)) is not None:
         return None
-    needs = desk.ledger.cost(key[0], (label,))
+    needs = desk.ledger.cost(key, (label,))
     if isinstance(needs, str):
         return 0 if key[0] in s.facts and s.facts[key[0]].error is not None else math.inf
     obstacle = desk.ledger.obstacle(pool, (label,), needs)
+    if obstacle is not None and obstacle.code is Code.FROZEN:
+        return 0
     if obstacle is not None and obstacle.code is Code.BACKOFF:
         desk.agenda.look_again(s.now + obstacle.wanted)
         return 0
@@ -138,7 +140,7 @@ def _ranks(thing: str, entrants: tuple[tuple[int, PoolKey], ...]) -> tuple[int, 
 
 def _launch(desk: Desk, pool: Pool, label: Label, ready: int, count: int) -> None:
     """Launch up to `count` nodes, as many as may start now."""
-    needs = desk.ledger.cost(pool.provider, (label.name,))
+    needs = desk.ledger.cost(pool.key, (label.name,))
     if isinstance(needs, str) or not desk.agenda.free(warm_subject(pool.provider, pool.name, label.name)):
         return
     started: list[Launch] = []

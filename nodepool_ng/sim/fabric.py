@@ -107,7 +107,9 @@ class Fabric:
         with self._gate.passing(Call.FLOATING_GET, now):
             return self._own_floating(caller, floating_id)
 
-    def create_floating_ip(self, caller: Caller, network_id: str, port_id: str | None, *, now: float) -> FloatingIp:
+    def create_floating_ip(
+        self, caller: Caller, network_id: str, port_id: str | None, description: str = "", *, now: float
+    ) -> FloatingIp:
         """Take a floating IP from an external network, at once at a port when one is given."""
         with self._gate.passing(Call.FLOATING_CREATE, now):
             network = self.network(network_id)
@@ -121,6 +123,7 @@ class Fabric:
                 address=self._addresses[_first_v4(network).id].take(),
                 project=caller.project,
                 created=now,
+                description=description,
             )
             return self._attach(caller, floating, port_id, now)
 
@@ -237,7 +240,8 @@ class Fabric:
                 self._drop(port, now)
             else:
                 left = detached(port)
-                self._put(replace(left, device_owner=port.device_owner) if port.made else left)
+                # What Nova made and failed to delete still names the server that is gone.
+                self._put(replace(left, device=port.device, device_owner=port.device_owner) if port.made else left)
         self._by_device.pop(server_id, None)
 
     def _bind(self, port: Port, server_id: str, up_from: float) -> Port:

@@ -85,6 +85,7 @@ class FloatingIp:
     created: float
     port: str | None = None
     fixed: str | None = None
+    description: str = ""
 
     @property
     def status(self) -> str:

@@ -9,7 +9,16 @@ from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.zk.codec import Damaged
-from nodepool_ng.zk.paths import BuildAt, BuildRequestedAt, ComponentAt, Lockable, PausedAt, UploadAt
+from nodepool_ng.zk.paths import (
+    BuildAt,
+    BuildRequestedAt,
+    ComponentAt,
+    ConfirmedAt,
+    FreezeAt,
+    Lockable,
+    PausedAt,
+    UploadAt,
+)
 from nodepool_ng.zk.store import SessionNews
 
 T = TypeVar("T")
@@ -79,6 +88,13 @@ class FlagChange:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderChange:
+    """An operator's order about a provider came, changed, or is over: a freeze, or the permission for a sweep."""
+
+    at: FreezeAt | ConfirmedAt
+
+
+@dataclass(frozen=True, slots=True)
 class LockChange:
     """The contenders of any lock changed; None where there is no lock directory. For locks of nodes and requests
     whose record is known, a NodeChange or RequestChange goes with it."""
@@ -135,6 +151,7 @@ Change: TypeAlias = (
     | ComponentChange
     | InstallationChange
     | FlagChange
+    | OrderChange
     | LockChange
     | DamageChange
     | GhostChange

@@ -27,6 +27,9 @@ BASE = (
     *(paths.components(kind) for kind in KINDS),
     paths.OURS,
     paths.LEASES,
+    paths.FREEZES,
+    paths.CONFIRMED,
+    paths.FACTS,
 )
 """What daemons find there; parents come first."""
 

@@ -28,7 +28,9 @@ from nodepool_ng.zk.paths import (
     BuildRequestedAt,
     BuildsAt,
     ComponentAt,
+    ConfirmedAt,
     ContenderAt,
+    FreezeAt,
     ImageAt,
     InstallationAt,
     LockAt,
@@ -344,11 +346,11 @@ def _sights(path: str, at: Place) -> tuple[Read, ...]:
     match at:
         case NodeAt() | UploadAt():
             return Get(path), Children(paths.lock_of(at))
-        case RequestAt() | ComponentAt() | InstallationAt():
+        case RequestAt() | ComponentAt() | InstallationAt() | FreezeAt():
             return (Get(path),)
         case BuildAt():
             return Get(path), Children(path)
         case BranchAt() | ImageAt() | BuildsAt() | UploadsAt() | LockAt():
             return (Children(path),)
-        case PausedAt() | BuildRequestedAt() | ContenderAt():
+        case PausedAt() | BuildRequestedAt() | ConfirmedAt() | ContenderAt():
             return ()

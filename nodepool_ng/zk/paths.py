@@ -25,6 +25,11 @@ INSTALLATION = "/nodepool_ng/installation"
 LEASES = "/nodepool_ng/leases"
 POOL_LEASES = "/nodepool_ng/pool-leases"
 CONFIRMED = "/nodepool_ng/confirmed"
+FREEZES = "/nodepool_ng/freeze"
+FACTS = "/nodepool_ng/facts"
+"""What launchers tell about themselves. The mirror does not read it: it is written every few seconds, for people."""
+ALL = "all"
+"""Stands for every provider, where an order is about providers."""
 
 NEW_NODE = "/nodepool/nodes/"
 """To be created with a sequence: ZooKeeper completes it to a node's path."""
@@ -138,6 +143,16 @@ def confirmed(provider: ProviderName) -> str:
     return f"{CONFIRMED}/{quote(provider, safe='')}"
 
 
+def freeze(provider: str) -> str:
+    """An operator's order to leave a provider (or `ALL`) alone."""
+    return f"{FREEZES}/{quote(provider, safe='')}"
+
+
+def facts(launcher: str, shard: int) -> str:
+    """One part of what a launcher tells about itself."""
+    return f"{FACTS}/{quote(launcher, safe='')}.{shard}"
+
+
 def parents(path: str) -> tuple[str, ...]:
     """Return every path above `path`, the highest first, without the root."""
     parts = path.split("/")
@@ -179,7 +194,17 @@ class InstallationAt:
     pass
 
 
-RecordAt: TypeAlias = NodeAt | RequestAt | BuildAt | UploadAt | ComponentAt | InstallationAt
+@dataclass(frozen=True, slots=True)
+class FreezeAt:
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedAt:
+    provider: ProviderName
+
+
+RecordAt: TypeAlias = NodeAt | RequestAt | BuildAt | UploadAt | ComponentAt | InstallationAt | FreezeAt
 """Places whose bytes mean something."""
 
 
@@ -251,11 +276,20 @@ class BranchAt:
 
 
 Place: TypeAlias = (
-    RecordAt | ImageAt | PausedAt | BuildRequestedAt | BuildsAt | UploadsAt | LockAt | ContenderAt | BranchAt
+    RecordAt
+    | ImageAt
+    | PausedAt
+    | BuildRequestedAt
+    | ConfirmedAt
+    | BuildsAt
+    | UploadsAt
+    | LockAt
+    | ContenderAt
+    | BranchAt
 )
 
 _BRANCH = BranchAt()
-_RECORDS = (NodeAt, RequestAt, BuildAt, UploadAt, ComponentAt, InstallationAt)
+_RECORDS = (NodeAt, RequestAt, BuildAt, UploadAt, ComponentAt, InstallationAt, FreezeAt)
 _INSTALLATION = InstallationAt()
 _STATS = StatsElectionAt()
 
@@ -349,8 +383,12 @@ def _locked_or_below(at: NodeAt | BuildAt | UploadAt, rest: list[str]) -> Place 
 
 def _ours(rest: list[str]) -> Place | None:
     match rest:
-        case [] | ["leases"] | ["pool-leases"] | ["pool-leases", _]:
+        case [] | ["leases"] | ["pool-leases"] | ["pool-leases", _] | ["confirmed"] | ["freeze"]:
             return _BRANCH
+        case ["confirmed", provider]:
+            return ConfirmedAt(ProviderName(unquote(provider)))
+        case ["freeze", provider]:
+            return FreezeAt(unquote(provider))
         case ["installation"]:
             return _INSTALLATION
         case ["leases", provider]:

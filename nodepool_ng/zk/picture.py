@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from nodepool_ng.model.component import Component
-from nodepool_ng.model.ids import ImageName, InstallationId, NodeId, RequestId
+from nodepool_ng.model.freeze import Freeze
+from nodepool_ng.model.ids import ImageName, InstallationId, NodeId, ProviderName, RequestId
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.request import NodeRequest
@@ -26,6 +27,7 @@ from nodepool_ng.zk.changes import (
     InstallationChange,
     LockChange,
     NodeChange,
+    OrderChange,
     RequestChange,
     UploadChange,
 )
@@ -35,7 +37,9 @@ from nodepool_ng.zk.paths import (
     BuildAt,
     BuildRequestedAt,
     ComponentAt,
+    ConfirmedAt,
     ContenderAt,
+    FreezeAt,
     ImageAt,
     InstallationAt,
     Lockable,
@@ -69,6 +73,9 @@ class Picture:
         self.paused: set[ImageName] = set()
         self.build_requests: set[ImageName] = set()
         self.installation: InstallationId | None = None
+        self.freezes: dict[str, Freeze] = {}
+        """By provider, or `paths.ALL`."""
+        self.confirmed: set[ProviderName] = set()
         self.node_contenders: dict[NodeId, Contenders] = {}
         """A key for every lock directory of a node that exists, with or without a record."""
         self.request_contenders: dict[RequestId, Contenders] = {}
@@ -106,6 +113,9 @@ class Picture:
             case BuildRequestedAt(name) if name not in self.build_requests:
                 self.build_requests.add(name)
                 return [FlagChange(at, True)]
+            case ConfirmedAt(provider) if provider not in self.confirmed:
+                self.confirmed.add(provider)
+                return [OrderChange(at)]
             case LockAt(of) if self.contenders(of) is None:
                 return self._lock(of, ())
         return []
@@ -150,9 +160,12 @@ class Picture:
             case BuildRequestedAt(name) if name in self.build_requests:
                 self.build_requests.discard(name)
                 return [FlagChange(at, False)]
+            case ConfirmedAt(provider) if provider in self.confirmed:
+                self.confirmed.discard(provider)
+                return [OrderChange(at)]
             case LockAt(of) if self.contenders(of) is not None:
                 return self._lock(of, None)
-            case NodeAt() | RequestAt() | BuildAt() | UploadAt() | ComponentAt() | InstallationAt():
+            case NodeAt() | RequestAt() | BuildAt() | UploadAt() | ComponentAt() | InstallationAt() | FreezeAt():
                 self._mzxids.pop(path, None)
                 return self._remove(path, at) + self._damage(path, None) + self._haunt(path, False)
         return []
@@ -179,6 +192,9 @@ class Picture:
                 component = Entry(record, version, mzxid)
                 component_before, self.components[at] = self.components.get(at), component
                 return [ComponentChange(at, component_before, component)]
+            case FreezeAt(provider), Freeze():
+                self.freezes[provider] = record
+                return [OrderChange(at)]
             case InstallationAt(), str():
                 self.installation = record
                 return [InstallationChange(record)]
@@ -196,6 +212,8 @@ class Picture:
                 return [UploadChange(at, upload, None)]
             case ComponentAt() if component := self.components.pop(at, None):
                 return [ComponentChange(at, component, None)]
+            case FreezeAt(provider) if self.freezes.pop(provider, None) is not None:
+                return [OrderChange(at)]
             case InstallationAt() if self.installation is not None:
                 self.installation = None
                 return [InstallationChange(None)]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.drivers.conftest import talk
 from tests.unit.plan.support import Scene
+
+__all__ = ["talk"]
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nodepool_ng.launcher.reconciler import Reconfigured
 from nodepool_ng.model.component import POOL, Component
-from nodepool_ng.model.ids import PoolId, ProviderName
+from nodepool_ng.model.ids import ProviderName
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import Resources
@@ -117,10 +116,7 @@ class Shop:
         """Have every launcher go by new settings, as after a change of its files."""
         self.place.settings = configured
         for launcher in self.place.launchers:
-            known = launcher.reconciler.world.pool_ids
-            keys = [(each.name, part) for each in configured.providers.values() for part in each.pools]
-            ids = {key: known.get(key) or PoolId(f"again-{key[0]}-{key[1]}") for key in keys}
-            self.place._deal(launcher, Reconfigured(configured, ids))
+            self.place.reload(launcher, configured)
 
     def assert_at_rest(self) -> None:
         assert list(complaints(self.place)) == []

@@ -257,7 +257,7 @@ def test_a_server_inside_gets_a_floating_ip(sim):
         ServerOrder(name="np2", marks=MARKS, pool=POOL, label=INNER, image=None, config_drive=None, zone=None)
     )
     assert server_of(driver, server).addresses.interface_ip == ""
-    address = driver.attach_address(server)
+    address = driver.attach_address(server, "i1")
     assert server_of(driver, server).addresses.interface_ip == address
     assert len(south.state().floating_ips) == 1
     driver.delete_server(server)

@@ -7,7 +7,7 @@ next, and forgotten when the cloud finds an order wrong, since then it may be ou
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +22,7 @@ from nodepool_ng.drivers import (
     Misconfigured,
     Refused,
     ServerOrder,
+    Swept,
     Unavailable,
 )
 from nodepool_ng.drivers.openstack import floating, images
@@ -32,8 +33,8 @@ from nodepool_ng.drivers.openstack.networks import NetworkFacts, facts_without_n
 from nodepool_ng.drivers.openstack.parse import Facts, has_floating_ip, is_stub, server_of
 from nodepool_ng.drivers.openstack.refusal import BadRequest
 from nodepool_ng.drivers.openstack.wire import RawImage, RawServer, RawVolume, RawZone
-from nodepool_ng.model.ids import Json, LabelName, ProviderName, ServerId, Timestamp
-from nodepool_ng.model.quota import CORES, INSTANCES, RAM, VOLUME_GB, VOLUMES, Resources
+from nodepool_ng.model.ids import InstallationId, Json, LabelName, PoolName, ProviderName, ServerId, Timestamp
+from nodepool_ng.model.quota import CORES, INSTANCES, NONE, RAM, VOLUME_GB, VOLUMES, Resources
 from nodepool_ng.model.server import LabelFacts, Server, ServerStatus
 from nodepool_ng.model.settings import CloudImage, PoolLabel, Provider
 
@@ -45,6 +46,7 @@ EMBEDS_FLAVOR = (2, 47)
 
 NOVA_LIMITS = MappingProxyType({INSTANCES: "maxTotalInstances", CORES: "maxTotalCores", RAM: "maxTotalRAMSize"})
 CINDER_LIMITS = MappingProxyType({VOLUMES: "maxTotalVolumes", VOLUME_GB: "maxTotalVolumeGigabytes"})
+LOOSE_AFTER = 600.0  # seconds; by then a volume is at its server, or was left behind
 NO_VOLUMES: Mapping[str, float] = MappingProxyType({VOLUMES: 0, VOLUME_GB: 0})
 
 
@@ -56,6 +58,8 @@ class Known:
     flavors: tuple[Flavor, ...]
     images: Mapping[str, str | None] = field(default_factory=dict)
     """The ids of the cloud images that were looked up, by the name of their configuration; None: there is none."""
+    volumes: tuple[RawVolume, ...] = ()
+    """All volumes of the project, where any label boots from one."""
 
 
 class OpenStack:
@@ -68,6 +72,7 @@ class OpenStack:
         self._learning = threading.Lock()
         self._seen: Mapping[ServerId, Server] = {}
         self._floating: set[ServerId] = set()
+        self._installation: InstallationId | None = None
         self._behind = 0.0  # seconds
 
     @property
@@ -106,10 +111,19 @@ class OpenStack:
     def capacity(self, now: Timestamp) -> Capacity:
         """Read limits, zones and what labels need. Refreshes what is remembered of the cloud."""
         known = self._learn()
+        pool_labels = self._pool_labels(known)
+        labels: dict[LabelName, LabelFacts] = {}
+        for (_, label), found in pool_labels.items():
+            labels[label] = dearest(labels[label], found) if label in labels else found
+        network = self._door.has(NETWORK)
         return Capacity(
             limits=Resources({**self._nova_limits(), **self._volume_limits()}),
             zones=self._zones(),
-            labels=self._labels(known),
+            labels=MappingProxyType(labels),
+            pool_labels=pool_labels,
+            loose=loose(known.volumes, now),
+            network=network,
+            floating=network and floating.possible(known.facts.networks),
             asked=now,
         )
 
@@ -117,6 +131,7 @@ class OpenStack:
         """Ask for a server as `Driver` says. After Unavailable it may exist or not: the lists will tell, by its
         attempt id."""
         known = self._remembered()
+        self._installation = order.marks.installation
         version = self._door.microversion()
         try:
             body = server_body(
@@ -136,17 +151,25 @@ class OpenStack:
 
     def delete_server(self, server: ServerId) -> None:
         if server in self._floating:
-            floating.release(self._door, server)
+            seen = self._seen.get(server)
+            installation = (seen.installation if seen else None) or self._installation
+            if installation is not None:
+                floating.release(self._door, server, installation)
             self._floating.discard(server)
         self._door.call(COMPUTE, "DELETE", f"/servers/{server}", fine=(404,))
 
-    def attach_address(self, server: ServerId) -> str:
-        """Give a server that nobody outside can reach a floating IP and return it. Asked again, it answers the same.
-
-        Raises Misconfigured where the cloud has no floating IPs, Refused while the server has no port yet.
-        """
+    def attach_address(self, server: ServerId, installation: InstallationId) -> str:
+        """See `Networked`. Raises Misconfigured where the cloud has no floating IPs, Refused while the server has no
+        port yet."""
         self._floating.add(server)
-        return floating.attach(self._door, server, self._remembered().facts.networks)
+        self._installation = installation
+        return floating.attach(self._door, server, self._remembered().facts.networks, installation)
+
+    def sweep_network(
+        self, installation: InstallationId, gone: Set[ServerId], *, ports: bool, floating_ips: bool
+    ) -> Swept:
+        there = gone - self._seen.keys()
+        return floating.sweep(self._door, installation, there, ports=ports, floating_ips=floating_ips)
 
     def console(self, server: ServerId) -> str:
         body: Json = {"os-getConsoleOutput": {}}
@@ -189,12 +212,13 @@ class OpenStack:
                 return self._known
             raw_flavors = listed(self._door, COMPUTE, "/flavors/detail", "flavors")
             flavors = flavors_of(raw_flavors)
+            volumes = tuple(self._volumes())
             facts = Facts(
                 networks=self._network_facts(),
                 flavors=MappingProxyType({flavor.id: flavor for flavor in flavors}),
-                volume_gb=self._volume_sizes(),
+                volume_gb=MappingProxyType({volume["id"]: volume.get("size", 0) for volume in volumes}),
             )
-            self._known = Known(facts=facts, flavors=flavors, images=self._cloud_images())
+            self._known = Known(facts=facts, flavors=flavors, images=self._cloud_images(), volumes=volumes)
             return self._known
 
     def _network_facts(self) -> NetworkFacts:
@@ -209,11 +233,10 @@ class OpenStack:
             return facts_without_neutron(access)
         return network_facts(raw, access)
 
-    def _volume_sizes(self) -> Mapping[str, int]:
+    def _volumes(self) -> list[RawVolume]:
         if not self._boots_from_volumes() or not self._door.has(VOLUME):
-            return MappingProxyType({})
-        found: list[RawVolume] = listed(self._door, VOLUME, "/volumes/detail", "volumes")
-        return MappingProxyType({volume["id"]: volume.get("size", 0) for volume in found})
+            return []
+        return listed(self._door, VOLUME, "/volumes/detail", "volumes")
 
     def _boots_from_volumes(self) -> bool:
         return any(label.boot_from_volume for pool in self._provider.pools.values() for label in pool.labels.values())
@@ -278,19 +301,35 @@ class OpenStack:
             return ()
         return tuple(zone["zoneName"] for zone in found if (zone.get("zoneState") or {}).get("available"))
 
-    def _labels(self, known: Known) -> Mapping[LabelName, LabelFacts]:
-        facts: dict[LabelName, LabelFacts] = {}
-        for pool in self._provider.pools.values():
-            for label in pool.labels.values():
-                found = facts_of(label, known.flavors, known.images)
-                facts[label.name] = dearest(facts[label.name], found) if label.name in facts else found
-        return MappingProxyType(facts)
+    def _pool_labels(self, known: Known) -> Mapping[tuple[PoolName, LabelName], LabelFacts]:
+        return MappingProxyType(
+            {
+                (pool.name, label.name): facts_of(label, known.flavors, known.images)
+                for pool in self._provider.pools.values()
+                for label in pool.labels.values()
+            }
+        )
 
 
 def _limited(limits: Mapping[str, Mapping[str, float]], names: Mapping[str, str]) -> dict[str, float]:
     """Return the absolute limits under our names. A negative one, or one that is not named, does not limit."""
     absolute = limits.get("absolute") or {}
     return {ours: absolute[theirs] for ours, theirs in names.items() if absolute.get(theirs, -1) >= 0}
+
+
+def loose(volumes: Iterable[RawVolume], now: Timestamp) -> Resources:
+    """Return what volumes use that no server has. Young ones do not count: they are on their way to a server that
+    boots, which counts with them already."""
+    sizes = [volume.get("size", 0) for volume in volumes if _is_loose(volume, now)]
+    return Resources({VOLUMES: len(sizes), VOLUME_GB: sum(sizes)}) if sizes else NONE
+
+
+def _is_loose(volume: RawVolume, now: Timestamp) -> bool:
+    try:
+        made = datetime.fromisoformat(volume.get("created_at", "")).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        made = 0.0
+    return not volume.get("attachments") and now - made > LOOSE_AFTER
 
 
 def _stamp(instant: Timestamp) -> str:

@@ -1,19 +1,22 @@
 """Floating IPs, for servers on networks that nobody outside can reach.
 
-A floating IP of ours says so in its description, together with the server it was made for. Nothing else is ever
-deleted, and nothing that others made is ever used.
+A floating IP of ours says so in its description, with the installation and the server it was made for. Nothing else is
+ever deleted, and nothing that others made is ever used. Ports are made by Nova and carry no mark: they are ours when
+the server that they name was.
 """
 
-from nodepool_ng.drivers import Misconfigured, Refused
+from collections.abc import Set
+
+from nodepool_ng.drivers import Misconfigured, Refused, Swept
 from nodepool_ng.drivers.openstack.calls import NETWORK, Door, listed
 from nodepool_ng.drivers.openstack.networks import NetworkFacts
 from nodepool_ng.drivers.openstack.wire import RawFloatingIp, RawPort
-from nodepool_ng.model.ids import Json, ServerId
+from nodepool_ng.model.ids import InstallationId, Json, ServerId
 
 
-def description_of(server: ServerId) -> str:
+def description_of(installation: InstallationId, server: ServerId | str) -> str:
     """Return what a floating IP of ours has as its description."""
-    return f"nodepool_ng server {server}"
+    return f"nodepool_ng {installation} server {server}"
 
 
 def possible(networks: NetworkFacts) -> bool:
@@ -33,14 +36,14 @@ def choose_port(ports: list[RawPort], networks: NetworkFacts) -> RawPort | None:
     return max(fitting, key=lambda port: port.get("created_at", ""), default=None)
 
 
-def attach(door: Door, server: ServerId, networks: NetworkFacts) -> str:
+def attach(door: Door, server: ServerId, networks: NetworkFacts, installation: InstallationId) -> str:
     """Give a server a floating IP and return the address; asked again, it returns the same one.
 
     Raises Refused when the server has no port for it (yet), NoCapacity when the quota is used up.
     """
     if not possible(networks):
         raise Misconfigured("the cloud has no external network for floating IPs, or clouds.yaml forbids them")
-    ours = _of(door, server)
+    ours = _of(door, server, installation)
     if ours:
         return ours[0]["floating_ip_address"]
     port = choose_port(listed(door, NETWORK, "/ports", "ports", {"device_id": server}), networks)
@@ -49,20 +52,42 @@ def attach(door: Door, server: ServerId, networks: NetworkFacts) -> str:
     body: dict[str, Json] = {
         "floating_network_id": networks.nat_source,
         "port_id": port["id"],
-        "description": description_of(server),
+        "description": description_of(installation, server),
     }
     made: RawFloatingIp = door.call(NETWORK, "POST", "/floatingips", json={"floatingip": body}).member("floatingip")
     return made["floating_ip_address"]
 
 
-def release(door: Door, server: ServerId) -> None:
+def release(door: Door, server: ServerId, installation: InstallationId) -> None:
     """Delete the floating IPs that were made for a server."""
-    for ours in _of(door, server):
+    for ours in _of(door, server, installation):
         door.call(NETWORK, "DELETE", f"/floatingips/{ours['id']}", fine=(404,))
 
 
-def _of(door: Door, server: ServerId) -> list[RawFloatingIp]:
-    description = description_of(server)
+def sweep(door: Door, installation: InstallationId, gone: Set[ServerId], *, ports: bool, floating_ips: bool) -> Swept:
+    """Delete floating IPs of ours that lead nowhere, and ports that servers of ours left behind."""
+    swept_ports = swept_floating = 0
+    if floating_ips:
+        mark = description_of(installation, "")
+        found: list[RawFloatingIp] = listed(door, NETWORK, "/floatingips", "floatingips")
+        for one in found:
+            if (one.get("description") or "").startswith(mark) and not one.get("port_id"):
+                door.call(NETWORK, "DELETE", f"/floatingips/{one['id']}", fine=(404,))
+                swept_floating += 1
+    if ports and gone:
+        left: list[RawPort] = listed(door, NETWORK, "/ports", "ports", {"status": "DOWN"})
+        for port in left:
+            owner = port.get("device_owner") or ""
+            # A Neutron that does not know this filter answers with everything.
+            down = port.get("status") == "DOWN" and (not owner or owner.startswith("compute:"))
+            if down and port.get("device_id") in gone:
+                door.call(NETWORK, "DELETE", f"/ports/{port['id']}", fine=(404,))
+                swept_ports += 1
+    return Swept(ports=swept_ports, floating_ips=swept_floating)
+
+
+def _of(door: Door, server: ServerId, installation: InstallationId) -> list[RawFloatingIp]:
+    description = description_of(installation, server)
     found: list[RawFloatingIp] = listed(door, NETWORK, "/floatingips", "floatingips", {"description": description})
     # A Neutron that does not know this filter answers with everything.
     return [one for one in found if one.get("description") == description]

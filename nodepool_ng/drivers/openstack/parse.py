@@ -70,6 +70,7 @@ def server_of(raw: RawServer, facts: Facts) -> Server:
         no_capacity=status is ServerStatus.FAILED and fault is not None and says_no_room(fault),
         deleting=raw.get("OS-EXT-STS:task_state") in DELETING_TASKS,
         resources=_resources(raw, facts),
+        fixed_ipv4=_has_fixed_ipv4(raw),
     )
 
 
@@ -82,6 +83,11 @@ def has_floating_ip(raw: RawServer) -> bool:
     """Tell whether one of the server's addresses is a floating IP."""
     every = (raw.get("addresses") or {}).values()
     return any(address.get("OS-EXT-IPS:type") == FLOATING for on_network in every for address in on_network)
+
+
+def _has_fixed_ipv4(raw: RawServer) -> bool:
+    nets = raw.get("addresses") or {}
+    return any(a.get("version") == 4 and a.get("OS-EXT-IPS:type") != FLOATING for name in nets for a in nets[name])
 
 
 def addresses_of(raw: RawServer, networks: NetworkFacts) -> Addresses:

@@ -69,6 +69,9 @@ class RawFixedIp(TypedDict, total=False):
 
 class RawPort(TypedDict, total=False):
     id: str
+    status: str
+    device_id: str
+    device_owner: str
     network_id: str
     created_at: str
     fixed_ips: list[RawFixedIp]
@@ -76,6 +79,7 @@ class RawPort(TypedDict, total=False):
 
 class RawFloatingIp(TypedDict, total=False):
     id: str
+    port_id: str | None
     floating_ip_address: str
     description: str
 
@@ -92,6 +96,9 @@ class RawZone(TypedDict, total=False):
 class RawVolume(TypedDict, total=False):
     id: str
     size: int
+    status: str
+    created_at: str
+    attachments: list[RawId]
 
 
 class RawImage(TypedDict, total=False):

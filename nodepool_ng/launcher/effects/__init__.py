@@ -5,7 +5,7 @@ read at one instant. Every transaction that rests on a lock contains a check of 
 which fails just the same when it is gone), so that a launcher whose session has ended changes nothing.
 """
 
-from nodepool_ng.launcher.effects.looks import list_servers, read_capacity
+from nodepool_ng.launcher.effects.looks import forget_confirmation, list_servers, read_capacity, sweep_network
 from nodepool_ng.launcher.effects.nodes import (
     adopt_node,
     erase_node,
@@ -26,7 +26,13 @@ from nodepool_ng.launcher.effects.requests import (
     release,
     sweep_locks,
 )
-from nodepool_ng.launcher.effects.servers import create_server, delete_server, scan_host_keys
+from nodepool_ng.launcher.effects.servers import (
+    attach_address,
+    create_server,
+    delete_server,
+    keep_console,
+    scan_host_keys,
+)
 from nodepool_ng.launcher.outcome import Outcome
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
@@ -48,6 +54,10 @@ def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
             return adopt_request(world, action)
         case do.CreateServer():
             return create_server(world, action)
+        case do.AttachAddress():
+            return attach_address(world, action)
+        case do.KeepConsole():
+            return keep_console(world, action)
         case do.ScanHostKeys():
             return scan_host_keys(world, action)
         case do.RecordReady():
@@ -72,6 +82,10 @@ def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
             return erase_node(world, action)
         case do.SweepGhost():
             return sweep_ghost(world, action)
+        case do.SweepNetwork():
+            return sweep_network(world, action)
+        case do.ForgetConfirmation():
+            return forget_confirmation(world, action)
         case do.SweepLocks():
             return sweep_locks(world, action)
         case do.ListServers():

@@ -1,11 +1,17 @@
-"""Looking at a cloud."""
+"""Looking at a cloud, and cleaning up in it."""
 
-from nodepool_ng.drivers import DriverError
-from nodepool_ng.drivers.calls import ListAll, Look
-from nodepool_ng.launcher.outcome import CapacityRead, CloudFailed, Listed, Outcome
+import logging
+
+from nodepool_ng.drivers import DriverError, Swept
+from nodepool_ng.drivers.calls import ListAll, Look, SweepNetwork
+from nodepool_ng.launcher.outcome import CapacityRead, CloudFailed, Done, Listed, Outcome
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
-from nodepool_ng.shell.effect import Effect, call, fence
+from nodepool_ng.shell.effect import Effect, call, commit, fence
+from nodepool_ng.zk import paths
+from nodepool_ng.zk.store import Delete
+
+_log = logging.getLogger("nodepool.launcher")
 
 
 def list_servers(world: World, action: do.ListServers) -> Effect[Outcome]:
@@ -22,3 +28,26 @@ def list_servers(world: World, action: do.ListServers) -> Effect[Outcome]:
 def read_capacity(world: World, action: do.ReadCapacity) -> Effect[Outcome]:
     answer = yield from call(action.provider, Look())
     return CloudFailed(answer) if isinstance(answer, DriverError) else CapacityRead(answer)
+
+
+def sweep_network(world: World, action: do.SweepNetwork) -> Effect[Outcome]:
+    """Delete ports of servers of ours that have been gone for a whole interval, and floating IPs of ours that lead
+    nowhere."""
+    provider = world.settings.providers.get(action.provider)
+    gone = world.memory.gone_for(action.provider, provider.port_cleanup_interval if provider else 0, world.now)
+    answer = yield from call(action.provider, SweepNetwork(world.installation, gone, action.ports, action.floating_ips))
+    if isinstance(answer, DriverError):
+        return CloudFailed(answer)
+    if isinstance(answer, Swept) and (answer.ports or answer.floating_ips):
+        _log.warning(
+            "Provider %s: deleted what servers had left behind: ports %d, floating IPs %d",
+            action.provider,
+            answer.ports,
+            answer.floating_ips,
+        )
+    return Done()
+
+
+def forget_confirmation(world: World, action: do.ForgetConfirmation) -> Effect[Outcome]:
+    yield from commit(Delete(paths.confirmed(action.provider)))
+    return Done()

@@ -1,8 +1,20 @@
 """Asking a cloud for servers, for their end, and servers for their host keys."""
 
+import logging
+
 from nodepool_ng.drivers import DriverError, Marks, ServerOrder
-from nodepool_ng.drivers.calls import Create, Remove
-from nodepool_ng.launcher.outcome import Asked, CloudFailed, Done, Lost, NotMade, Outcome, Scanned
+from nodepool_ng.drivers.calls import AttachAddress, Create, ReadConsole, Remove
+from nodepool_ng.launcher.outcome import (
+    Addressed,
+    Asked,
+    CloudFailed,
+    ConsoleKept,
+    Done,
+    Lost,
+    NotMade,
+    Outcome,
+    Scanned,
+)
 from nodepool_ng.launcher.properties import rendered
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
@@ -11,6 +23,8 @@ from nodepool_ng.model.settings import Pool, PoolLabel
 from nodepool_ng.shell.effect import Effect, call, commit, scan
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.store import Check, Set
+
+_consoles = logging.getLogger("nodepool.console")
 
 
 def create_server(world: World, action: do.CreateServer) -> Effect[Outcome]:
@@ -81,3 +95,27 @@ def scan_host_keys(world: World, action: do.ScanHostKeys) -> Effect[Outcome]:
 def delete_server(world: World, action: do.DeleteServer) -> Effect[Outcome]:
     answer = yield from call(action.provider, Remove(action.server))
     return CloudFailed(answer) if isinstance(answer, DriverError) else Done()
+
+
+def attach_address(world: World, action: do.AttachAddress) -> Effect[Outcome]:
+    entry = world.picture.nodes.get(action.node)
+    if entry is None or entry.record.attempt is None:
+        return Lost("the node is gone")
+    attempt = entry.record.attempt
+    answer = yield from call(action.provider, AttachAddress(action.server, world.installation))
+    return Addressed(attempt, answer if isinstance(answer, DriverError) else None)
+
+
+def keep_console(world: World, action: do.KeepConsole) -> Effect[Outcome]:
+    """Read the console of a server whose boot failed; what it printed goes into the log, all of it."""
+    entry = world.picture.nodes.get(action.node)
+    if entry is None or entry.record.attempt is None:
+        return Lost("the node is gone")
+    attempt = entry.record.attempt
+    answer = yield from call(action.provider, ReadConsole(action.server))
+    where = f"[node: {action.node}] Console of server {action.server} in {action.provider}"
+    if isinstance(answer, DriverError):
+        _consoles.warning("%s cannot be read: %s", where, answer)
+    else:
+        _consoles.info("%s, whose boot failed:\n%s", where, answer)
+    return ConsoleKept(attempt)

@@ -122,6 +122,7 @@ def _floating_json(floating: FloatingIp) -> Shown:
     return {
         **_common(floating.project),
         "id": floating.id,
+        "description": floating.description,
         "floating_network_id": floating.network,
         "floating_ip_address": floating.address,
         "fixed_ip_address": floating.fixed,
@@ -212,7 +213,9 @@ def _floating_ip(visit: Visit) -> Reply:
 def _create_floating_ip(visit: Visit) -> Reply:
     wanted = member(visit.body, "floatingip")
     network = str(member(wanted, "floating_network_id"))
-    floating = visit.region.fabric.create_floating_ip(visit.caller, network, wanted.get("port_id"), now=visit.now)
+    floating = visit.region.fabric.create_floating_ip(
+        visit.caller, network, wanted.get("port_id"), str(wanted.get("description") or ""), now=visit.now
+    )
     return _one("floatingip", _floating_json(floating), 201)
 
 

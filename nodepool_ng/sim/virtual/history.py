@@ -21,6 +21,7 @@ from nodepool_ng.sim.virtual.process import Fate, Points, VirtualLauncher
 from nodepool_ng.sim.virtual.promises import Breach, Promise, is_ours
 from nodepool_ng.sim.virtual.scripts import Actor
 from nodepool_ng.sim.virtual.world import CALLER, MESSAGE_TIME, Installation
+from nodepool_ng.zk import paths
 
 BIG = LabelName("big")
 REST_WITHIN: Seconds = 900.0
@@ -311,7 +312,9 @@ class Stage:
         """Do what the alarms ask an operator for, after an order to erase a provider."""
         for launcher in self.place.living():
             latest = launcher.reconciler.latest
-            launcher.reconciler.world.confirmed.update(latest.alarms if latest else ())
+            for provider in latest.alarms if latest else ():
+                for path in (paths.CONFIRMED, paths.confirmed(provider)):
+                    self.place.create(path)
 
 
 def changed(first: Settings, present: Settings, change: ev.Change) -> Settings:

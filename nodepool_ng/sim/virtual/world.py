@@ -76,8 +76,8 @@ class Installation:
         self._clouds: dict[VirtualLauncher, VirtualClouds] = {}
         self._pool_ids: dict[VirtualLauncher, dict[PoolKey, PoolId]] = {}
         self._sessions: dict[SessionId, VirtualLauncher | None] = {}
-        self._base = MemoryStore(self.tree, lambda: MESSAGE_TIME)
-        self._base.start()
+        self.client = MemoryStore(self.tree, lambda: MESSAGE_TIME)
+        self.client.start()
         self.timeline.run(0.1)
         self._prepare()
         self.tree.judge = self.referee.judge
@@ -158,8 +158,12 @@ class Installation:
     def _hex(self) -> str:
         return uuid.UUID(int=self.rng.getrandbits(128)).hex
 
+    def create(self, path: str) -> None:
+        """Create an empty znode, as an operator's command does; one that exists stays as it is."""
+        self.tree.commit((Create(path),), self.client.session_id)
+
     def _prepare(self) -> None:
         ops: list[Any] = [Create(path) for path in BASE]
         self.tree.commit(
-            [*ops, Create(paths.INSTALLATION, codec.encode_installation(INSTALLATION))], self._base.session_id
+            [*ops, Create(paths.INSTALLATION, codec.encode_installation(INSTALLATION))], self.client.session_id
         )

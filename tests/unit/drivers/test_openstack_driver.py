@@ -222,7 +222,7 @@ def test_a_neutron_that_is_down_is_waited_for(talk):
 
 
 FLOATING = ("GET", "/floatingips")
-OURS = {"id": "fip-1", "floating_ip_address": "192.0.2.9", "description": "nodepool_ng server srv-1"}
+OURS = {"id": "fip-1", "floating_ip_address": "192.0.2.9", "description": "nodepool_ng i1 server srv-1"}
 THEIRS = {"id": "fip-2", "floating_ip_address": "192.0.2.8", "description": ""}
 
 
@@ -238,12 +238,12 @@ def test_a_floating_ip_is_made_for_the_newest_port_and_goes_with_the_server(talk
     talk.answers["POST", "/floatingips"] = {"floatingip": OURS}
     talk.answers["DELETE", "/floatingips/fip-1"] = 204
     driver = OpenStack(provider(), talk)
-    assert driver.attach_address("srv-1") == "192.0.2.9"
+    assert driver.attach_address("srv-1", "i1") == "192.0.2.9"
     assert talk.asked[-1][2] == {
         "floatingip": {
             "floating_network_id": "net-out",
             "port_id": "p2",
-            "description": "nodepool_ng server srv-1",
+            "description": "nodepool_ng i1 server srv-1",
         }
     }
     talk.asked.clear()
@@ -253,13 +253,13 @@ def test_a_floating_ip_is_made_for_the_newest_port_and_goes_with_the_server(talk
 
 def test_a_floating_ip_is_not_made_twice(talk):
     talk.answers[FLOATING] = {"floatingips": [OURS]}
-    assert OpenStack(provider(), talk).attach_address("srv-1") == "192.0.2.9"
+    assert OpenStack(provider(), talk).attach_address("srv-1", "i1") == "192.0.2.9"
 
 
 def test_clouds_without_floating_ips_say_so(talk):
     talk.traits_ = Traits(access=Access(floating=False))
     with pytest.raises(Misconfigured, match="floating"):
-        OpenStack(provider(), talk).attach_address("srv-1")
+        OpenStack(provider(), talk).attach_address("srv-1", "i1")
 
 
 def image(path, **more):

@@ -102,6 +102,10 @@ ALL: list[tuple[do.Action, set[tuple[str, str]]]] = [
     (do.DeleteServer(**NODE, provider="p", server="s"), {("server", "p/s")}),  # type: ignore[arg-type]
     (do.EraseNode(**NODE), {("node", "1")}),
     (do.SweepGhost(**NODE), {("node", "1")}),
+    (do.AttachAddress(**NODE, provider="p", server="s"), {("node", "1")}),  # type: ignore[arg-type]
+    (do.KeepConsole(**NODE, provider="p", server="s"), {("node", "1")}),  # type: ignore[arg-type]
+    (do.SweepNetwork(provider="p", ports=True, floating_ips=True, why=WHY), {("network", "p")}),  # type: ignore[arg-type]
+    (do.ForgetConfirmation(provider="p", why=WHY), {("confirmation", "p")}),  # type: ignore[arg-type]
     (do.SweepLocks(requests=("r",), why=WHY), {("sweep", "request-locks")}),  # type: ignore[arg-type]
     (do.ListServers(provider="p", since=None, why=WHY), {("list", "p")}),  # type: ignore[arg-type]
     (do.ReadCapacity(provider="p", why=WHY), {("capacity", "p")}),  # type: ignore[arg-type]

@@ -88,6 +88,8 @@ def enact(scene: Scene, action: Action) -> None:
             scene.node_locks.pop(action.node, None)
         case do.SweepGhost():
             scene.more["ghosts"].discard(action.node)
+        case do.AttachAddress() | do.KeepConsole() | do.SweepNetwork() | do.ForgetConfirmation() | do.SweepLocks():
+            raise NotImplementedError(action)
         case do.ListServers():
             full = {"full_listed": scene.now} if action.since is None else {}
             scene.cloud(action.provider, listed=scene.now, **full)

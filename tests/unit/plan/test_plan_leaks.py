@@ -94,7 +94,7 @@ def test_a_sweep_of_too_many_stops_and_alarms_until_it_is_confirmed(scene: Scene
     assert not deleted(scene)
     assert "6 of 6 servers" in plan.alarms["acme"]  # type: ignore[index]
     assert "nodepool confirm acme" in plan.alarms["acme"]  # type: ignore[index]
-    scene.more["sweeps_confirmed"] = {"acme"}
+    scene.more["sweeps_confirmed"] = {"acme": NOW}
     assert len(deleted(scene)) == 6
     assert not scene.plan().alarms
 

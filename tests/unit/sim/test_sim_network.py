@@ -62,7 +62,7 @@ def test_a_port_can_be_left_behind(make, me):
     server = region.servers.create(me, ASK, now=0.0)
     region.servers.delete(me, server.id, now=2.0)
     (left,) = region.fabric.list_ports(me, now=3.0)
-    assert (left.status(3.0), left.device, left.device_owner) == ("DOWN", "", "compute:nova")
+    assert (left.status(3.0), left.device, left.device_owner) == ("DOWN", server.id, "compute:nova")
     region.fabric.delete_port(me, left.id, now=4.0)
     assert region.fabric.ports == {}
 

@@ -1,0 +1,53 @@
+"""What a launcher remembers of smaller doings. All of it may be lost with the process: it only saves work."""
+
+from nodepool_ng.drivers import DriverError, NoCapacity
+from nodepool_ng.model.ids import AttemptId, ProviderName, Seconds, ServerId, Timestamp
+from nodepool_ng.model.snapshot import Addressing
+
+ADDRESS_SHOWS_AFTER: Seconds = 10.0
+"""A floating IP that was made shows in a list within so long; asked for again, the same one is answered."""
+ADDRESS_AGAIN_MOST: Seconds = 30.0
+GONE_KEPT: Seconds = 24 * 3600.0
+"""How long a server of ours that is gone is remembered, so that what it left behind can be told to be ours."""
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.addressing: dict[AttemptId, Addressing] = {}
+        self.consoles: set[AttemptId] = set()
+        self.swept: dict[ProviderName, Timestamp] = {}
+        self.confirmed_since: dict[ProviderName, Timestamp] = {}
+        self._gone: dict[ProviderName, dict[ServerId, Timestamp]] = {}
+
+    def forget(self, attempt: AttemptId) -> None:
+        """Drop what is known of an attempt that is over."""
+        self.addressing.pop(attempt, None)
+        self.consoles.discard(attempt)
+
+    def addressed(self, attempt: AttemptId, now: Timestamp, error: DriverError | None) -> None:
+        """A floating IP was asked for."""
+        if error is None:
+            self.addressing[attempt] = Addressing(until=now + ADDRESS_SHOWS_AFTER)
+        elif isinstance(error, NoCapacity):
+            self.addressing[attempt] = Addressing(until=now, no_room=str(error))
+        else:
+            before = self.addressing.get(attempt)
+            failures = before.failures + 1 if before else 1
+            wait = min(2.0 ** (failures - 1), ADDRESS_AGAIN_MOST)
+            self.addressing[attempt] = Addressing(until=now + wait, failures=failures)
+
+    def went(self, provider: ProviderName, server: ServerId, now: Timestamp) -> None:
+        """A server of ours is gone."""
+        gone = self._gone.setdefault(provider, {})
+        gone[server] = now
+        while gone and next(iter(gone.values())) < now - GONE_KEPT:
+            del gone[next(iter(gone))]
+
+    def gone_for(self, provider: ProviderName, seconds: Seconds, now: Timestamp) -> frozenset[ServerId]:
+        """Return the servers of ours that have been gone for so long."""
+        return frozenset(one for one, since in self._gone.get(provider, {}).items() if since + seconds <= now)
+
+    def confirmations(self, confirmed: set[ProviderName], now: Timestamp) -> None:
+        """Remember since when sweeps are permitted."""
+        known = self.confirmed_since
+        self.confirmed_since = {provider: known.get(provider, now) for provider in confirmed}
