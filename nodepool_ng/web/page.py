@@ -218,7 +218,7 @@ def _request(view: View, request: NodeRequest) -> RequestLine:
     return RequestLine(
         id=request.id,
         state=request.state,
-        labels=request.labels,
+        labels=tuple(f"{count}× {label}" if count > 1 else label for label, count in Counter(request.labels).items()),
         requestor=request.requestor or "",
         since=request.created_time or request.state_time,
         reasons=reasons[:MOST_REASONS],
