@@ -238,8 +238,8 @@ class VirtualClouds:
         self._busy: dict[ProviderName, int] = {}
 
     def use(self, drivers: Mapping[ProviderName, ModelDriver]) -> None:
-        """From now on call these drivers."""
-        self._drivers = drivers
+        """From now on call these drivers; those of providers that are gone stay for what is left of their nodes."""
+        self._drivers = {**self._drivers, **drivers}
 
     def submit(self, provider: ProviderName, call: verbs.Call, done: Callable[[Any], None]) -> None:
         if provider not in self._drivers:
