@@ -165,4 +165,6 @@ def _queue(world: World, directory: str) -> Effect[Committed | Failure]:
     answer = yield from commit(Create(contender, ephemeral=True, sequence=True))
     if isinstance(answer, Failure) and answer.problem is Problem.NO_NODE:
         answer = yield from commit(Create(directory), Create(contender, ephemeral=True, sequence=True))
+    if isinstance(answer, Failure) and answer.problem is Problem.NODE_EXISTS:  # another one made it just now
+        answer = yield from commit(Create(contender, ephemeral=True, sequence=True))
     return answer

@@ -79,6 +79,6 @@ def test_who_is_to_tell_the_numbers_of_all_stands_and_is_elected() -> None:
     place.timeline.run(20)
     assert [one.reconciler.view().elected for one in (first, second)].count(True) == 1
     elected, other = (first, second) if first.reconciler.view().elected else (second, first)
-    place.kill(elected)
+    elected.kill()
     place.timeline.run(20)
     assert other.reconciler.view().elected
