@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from nodepool_ng.model.component import KINDS
-from nodepool_ng.model.ids import ImageName, LabelName, ProviderName, Timestamp
+from nodepool_ng.model.ids import ImageName, ProviderName, Timestamp
 from nodepool_ng.model.lifecycle import ImageState, NodeState, RequestState
 from nodepool_ng.model.quota import CORES, INSTANCES, RAM, Resources
 from nodepool_ng.model.reason import WAITING_CODES
@@ -74,21 +74,20 @@ def _nodes(view: View) -> Iterator[Sample]:
     registered = pools(view)
     providers = {pool.provider_name for pool in registered if pool.provider_name}
     labels = {label for pool in registered for label in pool.supported_labels}
+    nodes = view.nodes.values()
+    # Counting whole lists at once is several times faster than one by one, and there may be ten thousand nodes.
+    by_provider = Counter([(node.provider, node.state) for node in nodes])
+    by_label = Counter([(label, node.state) for node in nodes for label in dict.fromkeys(node.labels)])
     by_state: Counter[NodeState] = Counter()
-    by_provider: Counter[tuple[ProviderName, NodeState]] = Counter()
-    by_label: Counter[tuple[LabelName, NodeState]] = Counter()
-    for node in view.nodes.values():
-        by_state[node.state] += 1
-        if node.provider:
-            providers.add(node.provider)
-            by_provider[node.provider, node.state] += 1
-        for label in dict.fromkeys(node.labels):
-            labels.add(label)
-            by_label[label, node.state] += 1
+    for (provider, state), count in by_provider.items():
+        by_state[state] += count
+        if provider:
+            providers.add(provider)
+    labels.update(label for label, _ in by_label)
     for state in NodeState:
         yield sample(metrics.NODES, by_state[state], state=state)
-        for provider in sorted(providers):
-            yield sample(metrics.PROVIDER_NODES, by_provider[provider, state], provider=provider, state=state)
+        for name in sorted(providers):
+            yield sample(metrics.PROVIDER_NODES, by_provider[name, state], provider=name, state=state)
         for label in sorted(labels):
             yield sample(metrics.LABEL_NODES, by_label[label, state], label=label, state=state)
 

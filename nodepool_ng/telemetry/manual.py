@@ -50,7 +50,8 @@ def _section(scope: Scope) -> Iterator[str]:
     for metric in register():
         if metric.scope is scope:
             yield f"``{metric.statsd}``"
-            yield f"    {_KINDS[metric.kind]}{', ' + metric.unit if metric.unit else ''}. {metric.meaning}"
+            unit = f", {metric.unit}" if metric.unit else ""
+            yield f"    {_KINDS[metric.kind]}{unit}. {metric.meaning.replace('`', '``')}"
             if metric.prometheus is not None:
                 yield ""
                 yield f"    Prometheus: ``{prometheus_of(metric)}``"

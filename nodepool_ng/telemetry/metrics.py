@@ -143,7 +143,7 @@ WAITING = gauge(
     "nodepool.requests.waiting.{reason}",
     "nodepool_requests_waiting",
     "requests",
-    "Requests that wait for this reason (see `nodepool explain`) at least in one pool of this launcher.",
+    "Requests that wait for this reason at least in one pool of this launcher; the first page shows each in words.",
 )
 
 # Launches: one for each attempt.
