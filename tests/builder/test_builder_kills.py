@@ -7,8 +7,7 @@ from functools import partial
 
 import pytest
 
-from nodepool_ng.sim.virtual.world import KillAt
-from tests.unit.builder.virtual import VirtualBuilder, VirtualSite, requested
+from tests.unit.builder.virtual import KillAt, VirtualBuilder, VirtualSite, requested
 
 
 def live(site: VirtualSite, builder: VirtualBuilder, patience: float) -> None:

@@ -15,14 +15,41 @@ from nodepool_ng.drivers.calls import ListImages, RemoveImage, UploadImage
 from nodepool_ng.model.image_action import BuildKey
 from nodepool_ng.model.image_snapshot import OnDisk
 from nodepool_ng.model.settings import DiskImage, Provider, ProviderImage, Settings
+from nodepool_ng.shell.effect import Step
 from nodepool_ng.sim.virtual.timeline import Timeline
-from nodepool_ng.sim.virtual.world import Killed
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.installation import BASE
 from nodepool_ng.zk.memory import MemoryStore, Tree
 from nodepool_ng.zk.mirror import Mirror
 from nodepool_ng.zk.paths import BuildAt, UploadAt
 from nodepool_ng.zk.store import Create, Delete, Set
+
+
+class Killed(Exception):
+    """Raised by a hook: the process dies here."""
+
+
+@dataclass(slots=True)
+class KillAt:
+    """Hooks that let a process die at one of its steps: before it is taken, or when its answer has come.
+
+    Steps are counted from 1, their beginnings and ends apart; with `point` 0 they are only counted.
+    """
+
+    point: int = 0
+    seen: int = 0
+
+    def before(self, action: object, step: Step) -> None:
+        self._pass()
+
+    def after(self, action: object, step: Step, answer: object) -> None:
+        self._pass()
+
+    def _pass(self) -> None:
+        self.seen += 1
+        if self.seen == self.point:
+            raise Killed
+
 
 INSTALLATION = "installation-1"
 MESSAGE_TIME = 0.001
