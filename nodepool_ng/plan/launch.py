@@ -69,7 +69,7 @@ def progress(s: Snapshot, node: Node) -> Progress:
         return _unseen(s, node, provider, label, deadline)
     if unmarked(server) and (server.deleting or server.status is ServerStatus.FAILED or s.now >= deadline):
         # Only the record names it: with a new attempt nobody would know it for ours any more.
-        return NoRoom(_attempt_failed(node, "the cloud forgot the server's metadata, and it failed"))
+        return NoRoom(_attempt_failed(node, "the cloud forgot the server's metadata, and it failed", Trouble.STATUS))
     if server.deleting:
         return _again(s, node, provider, "somebody deletes the server", Trouble.STATUS)
     match server.status:
