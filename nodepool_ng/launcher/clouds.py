@@ -22,6 +22,10 @@ def grown(previous: Backoff | None, now: Timestamp, first: Seconds, most: Second
     return Backoff(until=now + min(first * 2.0 ** (failures - 1), most), failures=failures, detail=detail)
 
 
+def shifted(backoff: Backoff, by: Seconds) -> Backoff:
+    return replace(backoff, until=backoff.until + by)
+
+
 class CloudFacts:
     """Facts by provider, kept as answers arrive. Each `ProviderFacts` is replaced, never changed."""
 
@@ -39,6 +43,19 @@ class CloudFacts:
         self.facts.pop(provider, None)
         self.foreign_use.pop(provider, None)
         self.provider_backoff.pop(provider, None)
+
+    def clock_jumped(self, by: Seconds) -> None:
+        """Forget what rests on the order of instants before and after a jump, and shift the others.
+
+        A list that was asked for before is no evidence any more: whether it was before or after what a record tells
+        of, the clock does not say.
+        """
+        for name, known in self.facts.items():
+            self.facts[name] = replace(known, listed=None, full_listed=None, limits_read=None)
+        self.suspects = {key: since + by for key, since in self.suspects.items()}
+        self.provider_backoff = {key: shifted(backoff, by) for key, backoff in self.provider_backoff.items()}
+        self.delete_backoff = {key: shifted(backoff, by) for key, backoff in self.delete_backoff.items()}
+        self.launch_backoff = {key: shifted(backoff, by) for key, backoff in self.launch_backoff.items()}
 
     def listed(
         self, provider: ProviderName, listing: Listing, nodes: Set[NodeId], recorded: Set[NodeId]

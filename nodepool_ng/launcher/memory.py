@@ -1,5 +1,7 @@
 """What a launcher remembers of smaller doings. All of it may be lost with the process: it only saves work."""
 
+from dataclasses import replace
+
 from nodepool_ng.drivers import DriverError, NoCapacity
 from nodepool_ng.model.ids import AttemptId, ProviderName, Seconds, ServerId, Timestamp
 from nodepool_ng.model.snapshot import Addressing
@@ -23,6 +25,13 @@ class Memory:
         """Drop what is known of an attempt that is over."""
         self.addressing.pop(attempt, None)
         self.consoles.discard(attempt)
+
+    def clock_jumped(self, by: Seconds) -> None:
+        """Shift what is remembered of instants."""
+        self.addressing = {key: replace(each, until=each.until + by) for key, each in self.addressing.items()}
+        self.swept = {key: at + by for key, at in self.swept.items()}
+        self.confirmed_since = {key: at + by for key, at in self.confirmed_since.items()}
+        self._gone = {key: {one: at + by for one, at in each.items()} for key, each in self._gone.items()}
 
     def addressed(self, attempt: AttemptId, now: Timestamp, error: DriverError | None) -> None:
         """A floating IP was asked for."""

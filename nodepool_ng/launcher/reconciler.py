@@ -38,6 +38,8 @@ from nodepool_ng.zk.codec import Damaged
 from nodepool_ng.zk.mirror import Message, Mirror
 from nodepool_ng.zk.store import Store
 
+CLOCK_JUMP: Seconds = 1.0
+"""More than this between the two clocks of a machine is no inaccuracy."""
 SHARE_OF_A_CORE = 0.1
 """What planning may take while events keep coming."""
 PLANNING_CREDIT: Seconds = 0.05
@@ -98,6 +100,7 @@ class Reconciler:
             ended=self._ended,
             hooks=hooks,
         )
+        self._steady = clock.monotonic()
         self._news = True
         self._wake: Timestamp | None = None
         self._credit = PLANNING_CREDIT
@@ -107,7 +110,7 @@ class Reconciler:
 
     def deal(self, letter: Letter) -> None:
         """Take in one letter."""
-        self.world.now = self._clock.now()
+        self._look_at_clock()
         match letter:
             case Answered():
                 self._runner.resume(letter)
@@ -120,7 +123,7 @@ class Reconciler:
     def turn(self) -> Timestamp | None:
         """Plan if something happened or an instant has come; return when to be called again. None: not before the
         next letter."""
-        now = self.world.now = self._clock.now()
+        now = self._look_at_clock()
         if self._stopping or not self._sees():
             return None
         if not self._news and (self._wake is None or now < self._wake):
@@ -149,9 +152,20 @@ class Reconciler:
     def view(self, letters: int = 0, verbs: int = 0) -> View:
         """Return what is known now, to be shown; it is the caller's to keep, in any thread."""
         backlog = Backlog(letters=letters, reads=self._mirror.backlog, verbs=verbs, calls=len(self._runner))
-        self.world.now = self._clock.now()
+        self._look_at_clock()
         asked = self._build_requests.since(self.world.picture.build_requests)
         return view_of(self.world, self.latest, self._hostname, asked=asked, complete=self._sees(), backlog=backlog)
+
+    def _look_at_clock(self) -> Timestamp:
+        """Bring the world's time up to date; what it remembers of instants is put right when the clock has jumped."""
+        now, steady = self._clock.now(), self._clock.monotonic()
+        jump = (now - self.world.now) - (steady - self._steady)
+        self.world.now, self._steady = now, steady
+        if abs(jump) > CLOCK_JUMP:
+            _log.warning("The clock jumped by %+.0f s", jump)
+            self.world.clock_jumped(jump)
+            self._news = True
+        return now
 
     def _sees(self) -> bool:
         """Nothing is decided on a mirror that is not whole."""

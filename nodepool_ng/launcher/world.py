@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from nodepool_ng.drivers import DriverError, Listing, Misconfigured, NoCapacity, Throttled, Unavailable
-from nodepool_ng.launcher.clouds import CloudFacts, grown
+from nodepool_ng.launcher.clouds import CloudFacts, grown, shifted
 from nodepool_ng.launcher.memory import Memory
 from nodepool_ng.launcher.outcome import (
     Addressed,
@@ -366,6 +366,17 @@ class World:
         self.pool_ids = dict(pool_ids)
         self.leases_changed()
 
+    def clock_jumped(self, by: Seconds) -> None:
+        """Put right what is remembered of instants. Records keep theirs: others read them, too."""
+        self.clouds.clock_jumped(by)
+        self.memory.clock_jumped(by)
+        self._attempts = {key: replace(each, since=each.since + by) for key, each in self._attempts.items()}
+        self._first_active = {key: since + by for key, since in self._first_active.items()}
+        self._unlocked_since = {key: since + by for key, since in self._unlocked_since.items()}
+        self._orphan_locks = {key: since + by for key, since in self._orphan_locks.items()}
+        self._cooling = {key: shifted(each, by) for key, each in self._cooling.items()}
+        self._registry_changed += by
+
     def came(self, action: Action, outcome: Outcome) -> None:
         """Take in what came of an action."""
         if isinstance(outcome, Lost):
@@ -381,6 +392,8 @@ class World:
                 self._not_made(action, attempt, error)
             case Scanned(attempt, keys, error):
                 self._scans[attempt] = Scan(keys=keys, error=error)
+            case Listed(listing) if listing.asked > self.now:
+                pass  # the clock went back meanwhile: nobody can say what the list is evidence for
             case Listed(listing):
                 assert isinstance(action, do.ListServers)
                 recorded = {*self.picture.nodes, *self._unreadable()}

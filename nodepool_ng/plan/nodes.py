@@ -138,10 +138,11 @@ def _allocated(s: Snapshot, agenda: Agenda, node: Node) -> None:
 
 
 def _spares(s: Snapshot, agenda: Agenda, ours: list[NodeId]) -> None:
-    """Let go of spare nodes that are locked for no reason, that lost their servers, or that are too old."""
+    """Let go of spare nodes that are locked for no reason, that lost their servers, or that are too old; and of locks
+    that a decision of an earlier session brought us, on nodes that are another launcher's by now."""
     for node_id in ours:
         node = s.nodes.nodes.get(node_id)
-        if node is not None and node.free and _ours_to_mind(s, node):
+        if node is not None and (node.free or not _ours_to_mind(s, node)):
             agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
     for key, nodes in s.nodes.spare.items():
         if key[0] in s.leased and key[0] not in s.settings.providers:

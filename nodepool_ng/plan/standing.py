@@ -107,7 +107,8 @@ def _declined_by_all(desk: Desk, request: NodeRequest) -> Standing:
 def _ours(desk: Desk, request: NodeRequest, others: bool) -> tuple[list[Pool], dict[PoolKey, Reason]]:
     """Return our pools that might serve such requests, and why the others cannot.
 
-    A pool that lacks a label says so only where no pool is left that has all of them: the request is theirs.
+    A pool that has declined does so once more for a standby that came since. A pool that lacks a label says so only
+    where no pool is left that has all of them: the request is theirs.
     """
     s = desk.s
     possible: list[Pool] = []
@@ -116,13 +117,18 @@ def _ours(desk: Desk, request: NodeRequest, others: bool) -> tuple[list[Pool], d
     for key, pool_id in s.pool_ids.items():
         provider = s.settings.providers.get(key[0])
         pool = provider.pools.get(key[1]) if provider else None
-        if pool is None or key[0] not in s.leased or pool_id in request.declined_by or pool_id not in desk.registry.ids:
+        if pool is None or key[0] not in s.leased or pool_id not in desk.registry.ids:
+            continue
+        declined = pool_id in request.declined_by
+        if declined and all(standby in request.declined_by for standby in desk.registry.answered_for(key)):
             continue
         missing = next((label for label in request.labels if label not in pool.labels), None)
         if missing is not None:
             lacking[key] = at(key, Code.NO_SUCH_LABEL, label=missing)
             continue
         reason = never(s, desk.ledger, pool, request.labels)
+        if reason is None and declined:
+            reason = at(key, Code.DECLINED)
         if reason is None:
             possible.append(pool)
         else:

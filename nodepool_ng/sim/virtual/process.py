@@ -160,6 +160,7 @@ class VirtualLauncher:
         self._cuts += 1
         if self.alive:
             self.store.resume()
+            self._timeline.schedule(0.0, self._run)
 
     def strike(self, fate: Fate) -> None:
         match fate:
@@ -188,7 +189,12 @@ class VirtualLauncher:
 
     def turn(self) -> None:
         """Let the reconciler plan, if that is due."""
-        if not self.alive or self._held_up(self.turn):
+        if not self.alive:
+            return
+        if self._box:
+            self._run()
+            return
+        if self._held_up(self.turn):
             return
         self.busy = True
         try:

@@ -186,6 +186,8 @@ def _leaves_others_alone(s: Snapshot, action: do.Action) -> None:
         if kind == "node" and name in s.nodes.nodes:
             node = s.nodes.nodes[name]  # type: ignore[index]
             assert s.node_locks.get(node.id) is not Side.FOREIGN
+            if isinstance(action, do.Unlock):
+                continue  # what we hold without a use for it is given back, whosever the node is
             assert node.provider in (*s.leased, None)
             request = s.requests.get(node.allocated_to) if node.allocated_to else None
             if node.state is NodeState.READY and request is not None:

@@ -1,0 +1,1 @@
+"""The daemon that keeps nodes ready in every provider and hands them out."""
