@@ -426,7 +426,7 @@ class World:
             installation=self.installation,
             leased=self.leased,
             pool_ids=self.pool_ids,
-            components={at.key: entry.record for at, entry in self.picture.components.items()},
+            components={f"{at.kind}/{at.key}": entry.record for at, entry in self.picture.components.items()},
             registry_changed=self._registry_changed,
             registry_settle=registry_settle,
             nodes=self.census,

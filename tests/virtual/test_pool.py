@@ -111,3 +111,13 @@ def test_the_same_seed_gives_the_same_history() -> None:
 
     assert history(7) == history(7)
     assert history(7) != history(8)
+
+
+def test_components_of_different_kinds_may_have_the_same_name() -> None:
+    # A launcher's and a pool's sequences are their folders' own: with one pool both are called <host>0000000000.
+    place = installation(settings(min_ready=1))
+    launcher = place.launcher()
+    place.timeline.run(20)
+    names = [at.key for at in launcher.reconciler.world.picture.components]
+    assert len(set(names)) < len(names)
+    assert [node.state for node in nodes_in(place).values()] == ["ready"]
