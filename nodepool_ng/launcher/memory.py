@@ -32,7 +32,9 @@ class Memory:
         self.consoles.discard(attempt)
 
     def clock_jumped(self, by: Seconds) -> None:
-        """Shift what is remembered of instants."""
+        """Shift what is remembered of instants; a cloud's pace is found out anew."""
+        self.paces = Paces()
+        self._started = {key: at + by for key, at in self._started.items()}
         self.addressing = {key: replace(each, until=each.until + by) for key, each in self.addressing.items()}
         self.swept = {key: at + by for key, at in self.swept.items()}
         self.confirmed_since = {key: at + by for key, at in self.confirmed_since.items()}

@@ -187,6 +187,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteRequest:
+    """Write a waiting request with all the keys that Zuul needs to read it."""
+
+    request: RequestId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decline:
     """Write into a request that `pools` cannot serve it; with `fail` these were the last ones."""
 
@@ -306,6 +314,7 @@ Action: TypeAlias = (
     | Fulfil
     | RetryNode
     | Release
+    | CompleteRequest
     | Decline
     | Unlock
     | FreeNode
@@ -344,7 +353,7 @@ def subjects(action: Action) -> tuple[Subject, ...]:
             return (warm_subject(action.provider, action.pool, action.launches[0].label),)
         case LaunchNodes(request=request) if request is not None:
             return (request_subject(request),)
-        case AdoptRequest() | Release() | Decline():
+        case AdoptRequest() | Release() | Decline() | CompleteRequest():
             return (request_subject(action.request),)
         case Unlock(node=node) if node is not None:
             return (node_subject(node),)

@@ -53,7 +53,9 @@ def test_a_node_that_somebody_else_has_locked_is_left_alone(scene: Scene, state:
 
 @pytest.mark.parametrize("state", NodeState)
 @pytest.mark.parametrize("lock", [None, Side.OURS])
-def test_a_node_of_a_provider_that_is_not_ours_is_left_to_who_minds_it(scene: Scene, state: NodeState, lock: Side | None) -> None:
+def test_a_node_of_a_provider_that_is_not_ours_is_left_to_who_minds_it(
+    scene: Scene, state: NodeState, lock: Side | None
+) -> None:
     scene.node(1, state, at="zeta/main", lock=lock, allocated_to="100-0000000404", state_time=0)
     scene.max_hold_age = 1
     gives_back = [Unlock] if lock is Side.OURS else []
