@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
-from nodepool_ng.drivers import DriverError, NoCapacity
+from nodepool_ng.drivers import DriverError, NoCapacity, Throttled
+from nodepool_ng.launcher.outcome import Lost, Outcome
+from nodepool_ng.launcher.pace import Paces
+from nodepool_ng.model.action import Action, cloud_of, waits_its_turn
 from nodepool_ng.model.ids import AttemptId, ProviderName, Seconds, ServerId, Timestamp
 from nodepool_ng.model.snapshot import Addressing
 
@@ -19,6 +22,8 @@ class Memory:
         self.consoles: set[AttemptId] = set()
         self.swept: dict[ProviderName, Timestamp] = {}
         self.confirmed_since: dict[ProviderName, Timestamp] = {}
+        self.paces = Paces()
+        self._started: dict[int, Timestamp] = {}
         self._gone: dict[ProviderName, dict[ServerId, Timestamp]] = {}
 
     def forget(self, attempt: AttemptId) -> None:
@@ -27,7 +32,9 @@ class Memory:
         self.consoles.discard(attempt)
 
     def clock_jumped(self, by: Seconds) -> None:
-        """Shift what is remembered of instants."""
+        """Shift what is remembered of instants; a cloud's pace is found out anew."""
+        self.paces = Paces()
+        self._started = {key: at + by for key, at in self._started.items()}
         self.addressing = {key: replace(each, until=each.until + by) for key, each in self.addressing.items()}
         self.swept = {key: at + by for key, at in self.swept.items()}
         self.confirmed_since = {key: at + by for key, at in self.confirmed_since.items()}
@@ -44,6 +51,25 @@ class Memory:
             failures = before.failures + 1 if before else 1
             wait = min(2.0 ** (failures - 1), ADDRESS_AGAIN_MOST)
             self.addressing[attempt] = Addressing(until=now + wait, failures=failures)
+
+    def asking(self, action: Action, now: Timestamp) -> None:
+        """An action is started."""
+        provider = cloud_of(action)
+        if provider is not None:
+            self.paces.started(provider, now)
+            self._started[id(action)] = now
+
+    def answered(self, action: Action, outcome: Outcome, now: Timestamp) -> None:
+        """An action has ended."""
+        provider = cloud_of(action)
+        if provider is None:
+            return
+        began = self._started.pop(id(action), now)
+        error = getattr(outcome, "error", None)
+        if isinstance(error, Throttled):
+            self.paces.complained(provider, now, error.retry_after)
+        elif not isinstance(outcome, Lost):
+            self.paces.accepted(provider, now, now - began if waits_its_turn(action) else None)
 
     def went(self, provider: ProviderName, server: ServerId, now: Timestamp) -> None:
         """A server of ours is gone."""

@@ -187,6 +187,7 @@ class Reconciler:
                 self._runner.start(chore, (subject,), registration.carry_out(self.world, chore))
         for action in made.actions:
             tell(self.world, action)
+            self.world.memory.asking(action, self.world.now)
             self._runner.start(action, subjects(action), effect_of(self.world, action))
 
     def _ended(self, work: Work, outcome: Outcome) -> None:

@@ -66,6 +66,7 @@ _PHRASES: dict[type[do.Action], str] = {
     do.ScanHostKeys: "Reading its host keys",
     do.RecordReady: "Ready",
     do.RetryNode: "Trying again",
+    do.CompleteRequest: "Completing the request",
     do.Release: "Putting the request back",
     do.Unlock: "Giving back a lock",
     do.FreeNode: "Freeing the node",

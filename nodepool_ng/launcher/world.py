@@ -379,6 +379,7 @@ class World:
 
     def came(self, action: Action, outcome: Outcome) -> None:
         """Take in what came of an action."""
+        self.memory.answered(action, outcome, self.now)
         if isinstance(outcome, Lost):
             for subject in subjects(action):
                 self._cooling[subject] = grown(self._cooling.get(subject), self.now, COOL_FIRST, COOL_MOST, outcome.why)
@@ -454,6 +455,7 @@ class World:
             consoles=self.memory.consoles,
             swept=self.memory.swept,
             frozen=self.frozen(),
+            paces=self.memory.paces.view(self.now),
             orphan_locks=self._orphan_locks,
             cooling={subject: cooling.until for subject, cooling in self._cooling.items()},
         )

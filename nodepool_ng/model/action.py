@@ -187,6 +187,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteRequest:
+    """Write a waiting request with all the keys that Zuul needs to read it."""
+
+    request: RequestId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decline:
     """Write into a request that `pools` cannot serve it; with `fail` these were the last ones."""
 
@@ -306,6 +314,7 @@ Action: TypeAlias = (
     | Fulfil
     | RetryNode
     | Release
+    | CompleteRequest
     | Decline
     | Unlock
     | FreeNode
@@ -321,6 +330,18 @@ Action: TypeAlias = (
 )
 
 
+def cloud_of(action: object) -> ProviderName | None:
+    """Return the provider whose cloud the action asks, None where it asks none."""
+    asks = CreateServer | DeleteServer | AttachAddress | KeepConsole | SweepNetwork | ListServers | ReadCapacity
+    return action.provider if isinstance(action, asks) else None
+
+
+def waits_its_turn(action: object) -> bool:
+    """Tell whether the action's call is one of many, which are made at the pace that a cloud allows. Looks are few, and
+    everything else depends on them."""
+    return isinstance(action, CreateServer | DeleteServer | AttachAddress | KeepConsole)
+
+
 def subjects(action: Action) -> tuple[Subject, ...]:
     """Return everything that the action touches."""
     match action:
@@ -332,7 +353,7 @@ def subjects(action: Action) -> tuple[Subject, ...]:
             return (warm_subject(action.provider, action.pool, action.launches[0].label),)
         case LaunchNodes(request=request) if request is not None:
             return (request_subject(request),)
-        case AdoptRequest() | Release() | Decline():
+        case AdoptRequest() | Release() | Decline() | CompleteRequest():
             return (request_subject(action.request),)
         case Unlock(node=node) if node is not None:
             return (node_subject(node),)

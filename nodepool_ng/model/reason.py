@@ -33,6 +33,7 @@ class Code(StrEnum):
     LAUNCH_FAILED = "launch-failed"
     ATTEMPT_FAILED = "attempt-failed"
     DUE = "due"
+    INCOMPLETE = "incomplete"
     BY_HAND = "by-hand"
     NO_BUILD = "no-build"
     REBUILD_AGE = "rebuild-age"
@@ -63,6 +64,7 @@ class Code(StrEnum):
     YIELD_READY = "yield-ready"
     OTHER_POOL = "other-pool"
     AHEAD = "ahead"
+    SILENT = "silent"
     REGISTRY_UNSETTLED = "registry-unsettled"
     PAUSED = "paused"
     IMAGE_LOCKED = "image-locked"
@@ -121,6 +123,8 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.NOT_NEEDED: "nobody needs it any more",
         Code.LAUNCH_FAILED: "the launch failed for good: {detail}",
         Code.ATTEMPT_FAILED: "the attempt failed: {detail}",
+        Code.INCOMPLETE: "its client left out keys that others need",
+        Code.SILENT: "pool {detail} of another launcher has not answered for {used:.0f} s",
         Code.DUE: "it is time to look again",
         Code.BY_HAND: "an operator asked for it",
         Code.NO_BUILD: "there is no ready build of it",

@@ -30,6 +30,8 @@ class NodeRequest:
     created_time: Timestamp | None = None
     tenant_name: TenantName | None = None
     failed_because: Json = None
+    complete: bool = True
+    """The record has every key that Zuul reads without asking whether it is there. Jenkins leaves some out."""
     extra: Mapping[str, Json] = field(default_factory=lambda: NO_EXTRA)
 
 

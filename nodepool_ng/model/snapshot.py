@@ -28,6 +28,7 @@ from nodepool_ng.model.ids import (
     Timestamp,
 )
 from nodepool_ng.model.image import Upload
+from nodepool_ng.model.pace import Pace
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.server import ProviderFacts
@@ -148,6 +149,8 @@ class Snapshot:
     """When a provider's network was swept last."""
     frozen: Mapping[ProviderName, Freeze] = field(default_factory=_nothing)
     """Providers that are frozen; those that are frozen as part of all are listed each."""
+    paces: Mapping[ProviderName, Pace] = field(default_factory=_nothing)
+    """How fast each cloud may be asked, where something is known of it."""
     orphan_locks: Mapping[RequestId, Timestamp] = field(default_factory=_nothing)
     """Lock directories of requests that are gone, those first that have been without one for longest; since when."""
     cooling: Mapping[Subject, Timestamp] = field(default_factory=_nothing)

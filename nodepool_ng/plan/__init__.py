@@ -54,5 +54,5 @@ def plan(snapshot: Snapshot) -> Plan:
         wake=agenda.wake,
         verdicts=desk.verdicts,
         short=frozenset(desk.short),
-        alarms=alarms,
+        alarms={**desk.alarms, **alarms},
     )

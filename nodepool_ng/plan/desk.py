@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from nodepool_ng.model.census import PoolKey
-from nodepool_ng.model.ids import RequestId
+from nodepool_ng.model.ids import ProviderName, RequestId
 from nodepool_ng.model.reason import Reason
 from nodepool_ng.model.snapshot import Snapshot
 from nodepool_ng.plan.capacity import Ledger
@@ -25,6 +25,7 @@ class Desk:
     evictions: Evictions
     verdicts: dict[RequestId, tuple[Reason, ...]] = field(default_factory=dict)
     short: set[PoolKey] = field(default_factory=set)
+    alarms: dict[ProviderName, str] = field(default_factory=dict)
 
 
 def laid_out(s: Snapshot, agenda: Agenda) -> Desk:

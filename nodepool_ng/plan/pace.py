@@ -1,8 +1,21 @@
 """Collects a pass's actions, and the instants at which the next pass could decide differently."""
 
-from nodepool_ng.model.action import Action, Subject, subjects
-from nodepool_ng.model.ids import Timestamp
+from collections import Counter
+from dataclasses import dataclass
+
+from nodepool_ng.model.action import Action, Subject, cloud_of, subjects, waits_its_turn
+from nodepool_ng.model.ids import ProviderName, Timestamp
+from nodepool_ng.model.pace import UNLIMITED, Pace, ready_at, tokens_at
 from nodepool_ng.model.snapshot import Snapshot
+
+
+@dataclass(slots=True)
+class _Turns:
+    """What may still be asked of one cloud in this pass."""
+
+    pace: Pace
+    tokens: float
+    room: int
 
 
 class Agenda:
@@ -16,6 +29,12 @@ class Agenda:
         self._taken: set[Subject] = set(snapshot.in_flight)
         self.actions: list[Action] = []
         self.wake: Timestamp | None = None
+        self._paces = snapshot.paces
+        self._turns: dict[ProviderName, _Turns] = {}
+        self._under_way: Counter[ProviderName] = Counter()
+        for subject, flying in snapshot.in_flight.items():
+            if waits_its_turn(flying) and subjects(flying)[0] == subject:
+                self._under_way[cloud_of(flying) or ProviderName("")] += 1
         for subject, until in snapshot.cooling.items():
             if until > self._now:
                 self._taken.add(subject)
@@ -26,8 +45,27 @@ class Agenda:
         touched = subjects(action)
         if any(subject in self._taken for subject in touched):
             return False
+        if waits_its_turn(action) and not self._has_a_turn(cloud_of(action) or ProviderName("")):
+            return False
         self._taken.update(touched)
         self.actions.append(action)
+        return True
+
+    def _has_a_turn(self, provider: ProviderName) -> bool:
+        """Tell whether the cloud may be asked once more; otherwise see to it that it is asked in time. That an answer
+        makes room is news anyway."""
+        turns = self._turns.get(provider)
+        if turns is None:
+            pace = self._paces.get(provider, UNLIMITED)
+            turns = _Turns(pace, tokens_at(pace, self._now), pace.width - self._under_way[provider])
+            self._turns[provider] = turns
+        if turns.room < 1:
+            return False
+        if turns.tokens < 1:
+            self.look_again(ready_at(turns.pace, turns.tokens, self._now))
+            return False
+        turns.room -= 1
+        turns.tokens -= 1
         return True
 
     def free(self, subject: Subject) -> bool:

@@ -36,6 +36,11 @@ class Registry:
             self._by_labels[labels] = found
         return found
 
+    def unanswered(self, declined_by: Iterable[PoolId]) -> list[Component]:
+        """Return the registered pools that have not declined."""
+        said = set(declined_by)
+        return [pool for pool in self._pools if pool.id not in said]
+
     def elsewhere(self, pools: Iterable[Component]) -> list[Component]:
         """Return the pools that another launcher acts for. A standby's registration of a pool whose lease is ours
         is none of them, and neither is our own registration as a standby."""

@@ -1,7 +1,7 @@
 """Goes through the open requests in their order: those that we hold go on, those that wait are served or told why
 not."""
 
-from nodepool_ng.model.action import AdoptRequest, Release, Unlock, request_subject
+from nodepool_ng.model.action import AdoptRequest, CompleteRequest, Release, Unlock, request_subject
 from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.request import NodeRequest, rank
@@ -27,6 +27,19 @@ def plan_requests(desk: Desk) -> None:
                 desk.verdicts[request.id] = (Reason(code=Code.LOCKED),)
             case _:
                 pass
+    _complete(desk)
+
+
+def _complete(desk: Desk) -> None:
+    """Have waiting requests completed that lack what Zuul needs, and that nothing else is written to now: a scheduler
+    that comes across one stops."""
+    if not desk.s.leased:
+        return
+    for request in desk.s.requests.values():
+        waits = request.state is RequestState.REQUESTED and desk.s.request_locks.get(request.id) is None
+        if waits and not request.complete:
+            why = Reason(code=Code.INCOMPLETE, request=request.id)
+            desk.agenda.add(CompleteRequest(request=request.id, why=why))
 
 
 def _give_back_locks(desk: Desk) -> None:

@@ -8,18 +8,22 @@ import math
 from dataclasses import dataclass
 
 from nodepool_ng.model.action import Claim, HandOut, RetireNode
+from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.ids import Seconds
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.reason import Code, Reason, at
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.plan.declining import decline
 from nodepool_ng.plan.desk import Desk
-from nodepool_ng.plan.registry import key_of
+from nodepool_ng.plan.registry import SOFTWARE, key_of
 from nodepool_ng.plan.serving import Offer, offer
 from nodepool_ng.plan.standing import Standing, look
 
 READY_ELSEWHERE_WAIT: Seconds = 2.0
 """How long a request is left to another pool that has ready nodes for it, before nodes are launched."""
+
+DECIDE_WITHIN: Seconds = 300.0
+"""How long a pool may take to find out whether it can serve a request. Then it is left out: a request never hangs."""
 
 _SHORT = (Code.POOL_LIMIT, Code.PROVIDER_QUOTA)
 IMPATIENT = "NodePool:min-ready"
@@ -103,10 +107,52 @@ class Queue:
             full = {made.pool.key: made.obstacle for made in offers if made.obstacle is not None}
             decline(desk, request, {**standing.impossible, **full})
             return None
+        if not standing.able and not standing.others and not standing.impossible:
+            verdicts += self._silent(request)
+            desk.verdicts[request.id] = tuple(verdicts)
+        undecided = self._undecided(request, standing)
+        if undecided and decline(desk, request, {**standing.impossible, **undecided}):
+            return None
         if not offers or not reserving:
             return Stuck(tuple(verdicts))
         soonest = min(offers, key=lambda made: (made.pool.priority, _lacks(made)))
         return Stuck(tuple(verdicts), soonest if self._reserve(request, soonest) else None)
+
+    def _undecided(self, request: NodeRequest, standing: Standing) -> dict[PoolKey, Reason]:
+        """Return our pools that may serve the request and are left out, since their clouds have not answered for too
+        long; none as long as one of the pools has a cloud that answers."""
+        s = self._desk.s
+        due = request.state_time + DECIDE_WITHIN
+        left_out = {}
+        for pool in standing.able:
+            facts = s.facts.get(pool.provider)
+            answered = facts.listed if facts else None
+            if facts is not None and facts.error is None and answered is not None:
+                return {}
+            due = max(due, (answered or 0.0) + DECIDE_WITHIN)
+            error = facts.error if facts else None
+            left_out[pool.key] = at(pool.key, Code.CLOUD_UNKNOWN, detail=error or "no answer yet")
+        if left_out and s.now < due:
+            self._desk.agenda.look_again(due)
+            return {}
+        return left_out
+
+    def _silent(self, request: NodeRequest) -> list[Reason]:
+        """Return the registered pools of others whose answer the request waits for, all of ours having declined. Nobody
+        overrules them; after a while an operator is told."""
+        s = self._desk.s
+        waited = max(s.now - request.state_time, 0.0)
+        silent = [pool for pool in self._desk.registry.unanswered(request.declined_by) if pool.software != SOFTWARE]
+        reasons = []
+        for pool in silent:
+            where = key_of(pool)
+            reasons.append(Reason(code=Code.SILENT, detail="/".join(where), used=waited))
+            if waited >= DECIDE_WITHIN:
+                words = f"pool {where[1]} of another launcher ({pool.hostname}) does not answer requests"
+                self._desk.alarms[where[0]] = words
+        if silent and waited < DECIDE_WITHIN:
+            self._desk.agenda.look_again(request.state_time + DECIDE_WITHIN)
+        return reasons
 
     def _stuck_too(self, request: NodeRequest, stuck: Stuck) -> Stuck:
         """Let a request wait like the one before it."""

@@ -19,6 +19,7 @@ from nodepool_ng.launcher.effects.nodes import (
 from nodepool_ng.launcher.effects.requests import (
     adopt_request,
     claim,
+    complete_request,
     decline,
     fulfil,
     hand_out,
@@ -68,6 +69,8 @@ def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
             return retry_node(world, action)
         case do.Release():
             return release(world, action)
+        case do.CompleteRequest():
+            return complete_request(world, action)
         case do.Decline():
             return decline(world, action)
         case do.Unlock():

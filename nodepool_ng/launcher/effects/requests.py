@@ -237,6 +237,19 @@ def decline(world: World, action: do.Decline) -> Effect[Outcome]:
     return ended((yield from commit(*ops, Delete(contender))))
 
 
+def complete_request(world: World, action: do.CompleteRequest) -> Effect[Outcome]:
+    """Write a request with all of its keys; nothing else about it changes."""
+    held = yield from _hold(world, action.request)
+    if isinstance(held, Lost):
+        return held
+    request, version, contender = held
+    if request.state is not RequestState.REQUESTED or request.complete:
+        yield from give_back([contender])
+        return Lost("the request changed meanwhile")
+    whole = codec.encode_request(request)
+    return ended((yield from commit(Set(paths.request(request.id), whole, version), Delete(contender))))
+
+
 def _hold(world: World, request_id: RequestId) -> Effect[tuple[NodeRequest, int, str] | Lost]:
     """Return a request with its version, read under its lock, and our contender."""
     path = paths.request(request_id)

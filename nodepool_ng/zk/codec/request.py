@@ -39,6 +39,10 @@ KEYS = frozenset(
 )
 
 
+NEEDED = frozenset({"state", "state_time", "event_id", "requestor_data", "requestor", "node_types", "provider"})
+"""What Zuul's reader takes for granted, in requests of others too."""
+
+
 def from_record(id: RequestId, record: Record) -> NodeRequest:
     """Return the request; raise `BadField`."""
     return NodeRequest(
@@ -57,6 +61,7 @@ def from_record(id: RequestId, record: Record) -> NodeRequest:
         created_time=number_or_none(record, "created_time"),
         tenant_name=name(record, "tenant_name", TenantName),
         failed_because=record.get("failed_because"),
+        complete=record.keys() >= NEEDED and record.get("relative_priority", 0) is not None,
         extra=others(record, KEYS),
     )
 

@@ -95,6 +95,7 @@ ALL: list[tuple[do.Action, set[tuple[str, str]]]] = [
     (do.RetryNode(**NODE, counted=True), {("node", "1")}),
     (do.Release(**REQUEST), {("request", "r")}),
     (do.Decline(**REQUEST, pools=(), fail=True, because=()), {("request", "r")}),
+    (do.CompleteRequest(**REQUEST), {("request", "r")}),
     (do.Unlock(**NODE), {("node", "1")}),
     (do.Unlock(**REQUEST), {("request", "r")}),
     (do.FreeNode(**NODE), {("node", "1")}),
