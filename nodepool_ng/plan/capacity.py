@@ -34,6 +34,10 @@ class Ledger:
         self.reserve(key, needs)
         self._launches[key[0]] = self._launching(key[0]) + count
 
+    def landed(self, provider: ProviderName, count: int) -> None:
+        """Take off launches that are up, though not yet written down as ready: they wait for the rest of their set."""
+        self._launches[provider] = self._launching(provider) - count
+
     def reserve(self, key: PoolKey, needs: Resources) -> None:
         """Set `needs` aside for somebody who cannot start yet."""
         for room in (self._provider(key[0]), self._pool(key)):

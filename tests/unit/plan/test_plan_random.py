@@ -183,7 +183,9 @@ def _is_ours(s: Snapshot, action: do.DeleteServer) -> None:
 
 def _leaves_others_alone(s: Snapshot, action: do.Action) -> None:
     for kind, name in subjects(action):
-        if kind == "node" and name in s.nodes.nodes:
+        if isinstance(action, do.Unlock) and kind == "node":
+            assert s.node_locks[name] is Side.OURS  # type: ignore[index]
+        elif kind == "node" and name in s.nodes.nodes:
             node = s.nodes.nodes[name]  # type: ignore[index]
             assert s.node_locks.get(node.id) is not Side.FOREIGN
             if isinstance(action, do.Unlock):
