@@ -50,6 +50,10 @@ class Watched:
         self._before = dict(self._known)
         self._missing = 0
 
+    @property
+    def paths(self) -> frozenset[str]:
+        return frozenset(self._known)
+
     def changed(self) -> frozenset[str]:
         """Take a look; return the files that differ from those noted and hold still since the last look, and note
         them."""
@@ -76,6 +80,14 @@ class Reloader:
         self.changed: frozenset[str] = frozenset()
         """The files of the last change that was taken up. With a clouds.yaml among them, providers need new
         connections although their settings may be equal."""
+
+    def reload(self) -> Loaded | ConfigError:
+        """Load again although no file may have changed: an operator says so."""
+        self.changed = self._watched.paths
+        try:
+            return self._load()
+        except ConfigError as error:
+            return error
 
     def poll(self) -> Loaded | ConfigError | None:
         """Return the new configuration, or why there is none, or None where nothing changed."""

@@ -31,10 +31,15 @@ from nodepool_ng.model.settings import Provider, Settings, ZooKeeperSettings
 from nodepool_ng.shell.api_threads import ApiThreads
 from nodepool_ng.shell.inbox import Inbox
 from nodepool_ng.shell.process import (
+    DUMP,
+    LISTENED_TO,
+    STOPPING,
     AlreadyRunning,
     PidFile,
     block_signals,
+    dump_threads,
     into_background,
+    tell_service_manager,
     told_to_stop,
     wait_for_signal,
 )
@@ -96,6 +101,7 @@ class Launcher:
         self._configured: dict[ProviderName, Provider] = {}
         self._pool_ids: dict[PoolKey, PoolId] = {}
         self._hostname = socket.getfqdn()
+        self._configuring = threading.Lock()
 
     def run(self, loaded: Loaded) -> None:
         """Run until a signal says to stop."""
@@ -129,10 +135,20 @@ class Launcher:
             loop = threading.Thread(target=self._loop, args=(reconciler, store), name="reconciler")
             loop.start()
             _log.info("Launcher of installation %s is running", installation)
-            signal = wait_for_signal()
-            _log.info("Stopping on %s", signal.name)
+            self._obey()
+            tell_service_manager("STOPPING=1")
             self._inbox.post(_Stop())
             loop.join(STOP_PATIENCE + 5.0)
+
+    def _obey(self) -> None:
+        """Do what signals say, until one says to stop."""
+        while (told := wait_for_signal(LISTENED_TO)) not in STOPPING:
+            if told == DUMP:
+                dump_threads()
+            else:
+                _log.info("Reading the configuration again on %s", told.name)
+                self._take_up(self._reloader.reload())
+        _log.info("Stopping on %s", told.name)
 
     def _store(self, settings: ZooKeeperSettings) -> KazooStore:
         previous = self._pid_file.previous_session() if self._pid_file else None
@@ -196,12 +212,20 @@ class Launcher:
     def _look_at_files(self) -> None:
         """Post new settings when a file changed; a broken one leaves the old ones in force."""
         self._reporting.health.beat("configuration")
-        found = self._reloader.poll()
+        self._take_up(self._reloader.poll())
+
+    def _take_up(self, found: Loaded | ConfigError | None) -> None:
         match found:
             case Loaded():
-                _log.info("The configuration changed")
-                self._configure(found.settings)
-                self._inbox.post(Reconfigured(found.settings, dict(self._pool_ids)))
+                with self._configuring:
+                    renewed = bool(self._reloader.changed - {self._config, self._secure})
+                    if renewed:
+                        # Some clouds.yaml is another one: whatever it says of a provider, connect anew.
+                        self._configured.clear()
+                    known = frozenset(self._drivers) if renewed else frozenset[ProviderName]()
+                    _log.info("The configuration changed%s", "; connecting to all clouds anew" if renewed else "")
+                    self._configure(found.settings)
+                    self._inbox.post(Reconfigured(found.settings, dict(self._pool_ids), known))
             case ConfigError():
                 _log.error("The configuration stays as it was:\n%s", render(found.complaints))
             case None:
@@ -211,6 +235,7 @@ class Launcher:
         """Deal with letters until told to stop and all effects have ended, or patience has."""
         wake: float | None = 0.0
         stop_by: float | None = None
+        ready = False
         while stop_by is None or (not reconciler.quiet and time.monotonic() < stop_by):
             wait = None if wake is None else max(wake - self._clock.now(), 0.0)
             show = False
@@ -224,6 +249,9 @@ class Launcher:
                     case _:
                         self._deal(reconciler, letter)
             wake = self._turn(reconciler)
+            if not ready and reconciler.latest is not None:
+                ready = True
+                tell_service_manager("READY=1")
             if show:
                 self._reporting.show(reconciler, len(self._inbox), store.backlog)
 
@@ -269,7 +297,7 @@ def main(
     stay = foreground or debug
     if not stay:
         into_background()
-    block_signals()
+    block_signals(LISTENED_TO)
     try:
         if log_config is not None:
             logs.from_file(log_config)

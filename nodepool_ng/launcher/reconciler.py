@@ -21,7 +21,7 @@ from nodepool_ng.launcher.registration import (
     StandForStats,
     Unregister,
 )
-from nodepool_ng.launcher.telling import tell, tell_alarm
+from nodepool_ng.launcher.telling import tell, tell_alarm, tell_trouble
 from nodepool_ng.launcher.viewing import BuildRequests, view_of
 from nodepool_ng.launcher.witness import NOBODY, Witness
 from nodepool_ng.launcher.world import World
@@ -55,6 +55,8 @@ class Reconfigured:
 
     settings: Settings
     pool_ids: dict[PoolKey, PoolId]
+    renewed: frozenset[ProviderName] = frozenset()
+    """Providers to which there are new connections, perhaps to another project: what is known of them may be wrong."""
 
 
 Letter: TypeAlias = Answered | Reconfigured | Message
@@ -107,6 +109,7 @@ class Reconciler:
         self._credited = clock.monotonic()
         self._stopping = False
         self._alarms: dict[ProviderName, str] = {}
+        self._troubles: dict[ProviderName, str | None] = {}
 
     def deal(self, letter: Letter) -> None:
         """Take in one letter."""
@@ -114,8 +117,10 @@ class Reconciler:
         match letter:
             case Answered():
                 self._runner.resume(letter)
-            case Reconfigured(settings, pool_ids):
+            case Reconfigured(settings, pool_ids, renewed):
                 self.world.reconfigured(settings, pool_ids)
+                for provider in renewed:
+                    self.world.clouds.forget(provider)
                 self._news = True
             case _:
                 self._absorb(self._mirror.take(letter))
@@ -181,6 +186,7 @@ class Reconciler:
             if self._alarms.get(provider) != alarm:
                 tell_alarm(provider, alarm)
         self._alarms = dict(made.alarms)
+        self._tell_troubles()
         for chore in registration.chores(self.world, self._hostname, made.short):
             subject = registration.chore_subject(chore)
             if subject not in self._runner.in_flight:
@@ -189,6 +195,13 @@ class Reconciler:
             tell(self.world, action)
             self.world.memory.asking(action, self.world.now)
             self._runner.start(action, subjects(action), effect_of(self.world, action))
+
+    def _tell_troubles(self) -> None:
+        """Tell when a cloud begins to fail, fails in another way, or is well again."""
+        for provider, facts in self.world.clouds.facts.items():
+            if self._troubles.get(provider) != facts.error:
+                tell_trouble(provider, facts.error)
+                self._troubles[provider] = facts.error
 
     def _ended(self, work: Work, outcome: Outcome) -> None:
         self._news = True

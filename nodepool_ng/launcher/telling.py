@@ -25,6 +25,13 @@ def tell_alarm(provider: ProviderName, alarm: str) -> None:
     _log.error("Provider %s: %s", provider, alarm)
 
 
+def tell_trouble(provider: ProviderName, error: str | None) -> None:
+    if error is None:
+        _log.info("Provider %s answers", provider)
+    else:
+        _log.warning("Provider %s cannot be used at the moment: %s", provider, error)
+
+
 def _ids(world: World, action: do.Action) -> str:
     """Return the prefix by which lines about one request, node or event are found."""
     request_id: RequestId | None = getattr(action, "request", None) or action.why.request

@@ -5,14 +5,21 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import Iterable
+import threading
+import traceback
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
 _log = logging.getLogger("nodepool.process")
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+RELOAD = signal.SIGHUP
+DUMP = signal.SIGUSR2
+LISTENED_TO = (*STOPPING, RELOAD, DUMP)
+"""What a daemon waits for that can do more than stop."""
 
 
 class AlreadyRunning(Exception):
@@ -101,3 +108,27 @@ def wait_for_signal(signals: Iterable[signal.Signals] = STOPPING) -> signal.Sign
 def told_to_stop(patience: float) -> bool:
     """Wait for so many seconds for a signal to stop; tell whether one came. For before `wait_for_signal`."""
     return signal.sigtimedwait(STOPPING, patience) is not None
+
+
+def dump_threads() -> None:
+    """Put into the log what every thread is doing."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    parts = [
+        f"{names.get(ident, 'unknown')} ({ident}):\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()
+    ]
+    _log.warning("Threads: %d\n%s", len(parts), "\n".join(parts))
+
+
+def tell_service_manager(words: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Tell systemd how far this daemon is (`READY=1`, `STOPPING=1` …); nothing happens where nobody wants to know."""
+    address = environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
+            door.sendto(words.encode(), address)
+    except OSError as error:
+        _log.warning("The service manager cannot be told %s: %s", words, error)

@@ -153,9 +153,9 @@ class Site:
 
     def configure(self, **settings: object) -> None:
         """Write nodepool.yaml; where ZooKeeper is goes in by itself."""
-        (host,) = self.zookeeper.hosts
-        name, _, port = host.rpartition(":")
-        servers = [{"host": name, "port": int(port), "chroot": self.zookeeper.chroot}]
+        places = [host.rpartition(":") for host in self.zookeeper.hosts]
+        chroot = self.zookeeper.chroot
+        servers = [{"host": name, "port": int(port), "chroot": chroot} for name, _, port in places]
         web = {"port": self.web_port, "listen_address": "127.0.0.1"}
         draft = self.folder / "nodepool.yaml.new"
         whole = {

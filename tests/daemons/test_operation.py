@@ -1,0 +1,108 @@
+"""Running a launcher: signals, the service manager, new credentials, and a ZooKeeper ensemble that loses its leader."""
+
+import configparser
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nodepool_ng.model.settings import ZooKeeperSettings
+from nodepool_ng.sim.zookeeper import Ensemble, NoZooKeeper, find
+from nodepool_ng.zk.blocking import call, wait_connected
+from nodepool_ng.zk.client import KazooStore
+from nodepool_ng.zk.store import Commit, Create
+from tests.daemons.test_launcher import clouds, configure
+from tests.support.daemons import Site, site, wait_for
+from tests.support.readme import CHECKOUT
+
+pytestmark = [pytest.mark.zookeeper, pytest.mark.daemons]
+
+
+def test_signals_have_it_reload_tell_what_it_does_and_stop(place: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.start_clouds(clouds=clouds())
+    configure(place, "north", min_ready=1)
+    told = place.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(told))
+        manager.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(told))
+        launcher = place.launcher()
+        assert manager.recv(100) == b"READY=1"
+        wait_for(lambda: place.ready(1), "a node is ready")
+        launcher.signal(signal.SIGUSR2)
+        wait_for(lambda: "reconciler (" in place.logs(), "its threads are shown")
+        launcher.signal(signal.SIGHUP)
+        wait_for(lambda: "connecting to all clouds anew" in place.logs(), "it reads its files again")
+        zuul = place.scheduler()
+        assert zuul.wait(zuul.ask(["small"]), 20)
+        launcher.signal(signal.SIGUSR1)
+        assert manager.recv(100) == b"STOPPING=1"
+        assert launcher.process is not None
+        assert launcher.process.wait(30) == 0
+    assert "Traceback" not in place.logs()
+
+
+def test_new_credentials_in_clouds_yaml_are_used_without_a_restart(place: Site) -> None:
+    place.start_clouds(clouds=clouds())
+    configure(place, "north", min_ready=1)
+    good = place.clouds_yaml.read_text()
+    place.clouds_yaml.write_text(good.replace("password: simulated", "password: wrong"))
+    place.launcher()
+    wait_for(lambda: "credentials are not accepted" in place.logs(), "the cloud refuses the credentials")
+    assert not place.nodes()
+    draft = place.folder / "clouds.yaml.new"
+    draft.write_text(good)
+    draft.replace(place.clouds_yaml)
+    wait_for(lambda: place.ready(1), "a node is ready", 90)
+
+
+@pytest.fixture
+def ensemble(tmp_path: Path) -> Iterator[Ensemble]:
+    try:
+        find()
+    except NoZooKeeper as error:
+        pytest.skip(str(error))
+    three = Ensemble(tmp_path / "zookeeper")
+    three.start()
+    yield three
+    three.kill()
+
+
+def test_the_leader_of_three_zookeepers_dies_and_nothing_is_lost_or_doubled(ensemble: Ensemble, tmp_path: Path) -> None:
+    settings = ZooKeeperSettings(hosts=ensemble.addresses, session_timeout=10.0)
+    maker = KazooStore(settings)
+    maker.start()
+    assert wait_connected(maker, 20)
+    call(maker, [Commit((Create("/pool"),))])
+    maker.stop()
+    (tmp_path / "site").mkdir()
+    chrooted = ZooKeeperSettings(hosts=ensemble.addresses, chroot="/pool", session_timeout=10.0)
+    with site(tmp_path / "site", chrooted) as place:
+        sim = place.start_clouds(clouds=clouds(boot=2))
+        region = sim.region("acme", "north")
+        configure(place, "north", min_ready=3)
+        place.launcher()
+        wait_for(lambda: place.ready(3), "three nodes are ready")
+        zuul = place.scheduler()
+        asked = zuul.ask(["small"] * 4)
+        leader = next(server for server in ensemble.servers if "Mode: leader" in server.ask("srvr"))
+        leader.kill()
+        lent = zuul.take(zuul.wait(asked, 90))
+        assert len({each.node.external_id for each in lent}) == 4
+        for each in lent:
+            zuul.give_back(zuul.use(each))
+        wait_for(lambda: place.ready(3) and len(region.state().live) == 3, "the pool is as it was", 90)
+        leader.start()
+        more = zuul.take(zuul.wait(zuul.ask(["small"]), 30))
+        assert len(more) == 1
+
+
+def test_the_unit_is_one_that_systemd_can_read() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=True)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string((CHECKOUT / "etc" / "nodepool-launcher.service").read_text())
+    assert unit["Service"]["Type"] == "notify"
+    assert unit["Service"]["ExecReload"].endswith("-HUP $MAINPID")
+    assert "nodepool-launcher -f" in unit["Service"]["ExecStart"]
