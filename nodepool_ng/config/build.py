@@ -96,8 +96,13 @@ def _bracketed(host: str) -> str:
 
 
 def _label(label: schema.Label) -> settings.Label:
+    written = label.min_ready
+    timetable = () if isinstance(written, int) else written
     return settings.Label(
-        name=LabelName(label.name), min_ready=max(0, label.min_ready), max_ready_age=label.max_ready_age
+        name=LabelName(label.name),
+        min_ready=max(0, written) if isinstance(written, int) else 0,
+        timetable=tuple(settings.Shift(cron=entry.cron, min_ready=entry.min_ready) for entry in timetable),
+        max_ready_age=label.max_ready_age,
     )
 
 

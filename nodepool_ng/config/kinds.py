@@ -12,6 +12,7 @@ from string import Formatter
 from types import MappingProxyType
 from typing import Annotated, Any, TypeAlias, TypeVar
 
+from apscheduler.triggers.cron import CronTrigger
 from pydantic import BeforeValidator, PlainValidator
 from pydantic_core import PydanticCustomError
 
@@ -143,6 +144,42 @@ def number_in_effect(*, quoted: bool, low: float) -> Callable[[object], float]:
     return check
 
 
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """An entry of a timetable."""
+
+    cron: str
+    min_ready: int
+
+
+def min_ready(value: object) -> int | tuple[Timed, ...]:
+    """A whole number, or a timetable: entries of `cron` and `min-ready`. Nodepool 11 has no timetables, so there is
+    nothing to be lenient for: one that cannot be understood stops the reload."""
+    if not isinstance(value, list):
+        return whole()(value)
+    return tuple(_timed(number, entry) for number, entry in enumerate(value, 1))
+
+
+def _timed(number: int, entry: object) -> Timed:
+    match entry:
+        case {"cron": str(cron), "min-ready": int(count), **rest} if not rest and not isinstance(count, bool):
+            pass
+        case _:
+            raise odd(
+                f"has an entry ({number}) that is none of a timetable",
+                "write `cron` and `min-ready` in each",
+                mend=None,
+            )
+    if count < 0:
+        raise odd(f"has an entry ({number}) with a negative number", "write 0 or more", mend=None)
+    try:
+        CronTrigger.from_crontab(cron, timezone="UTC")
+    except (ValueError, LookupError):
+        remedy = "write minute, hour, day, month and day of the week, as in `0 8 * * mon-fri`"
+        raise odd(f"has an entry ({number}) whose `cron` cannot be understood", remedy, mend=None) from None
+    return Timed(cron, count)
+
+
 def flag(value: object) -> bool:
     match value:
         case bool():
@@ -252,6 +289,7 @@ Listed = Annotated[tuple[Entry, ...], BeforeValidator(listed(empty=None))]
 Section = Annotated[Entry, BeforeValidator(mapping)]
 
 Whole = Annotated[int, PlainValidator(whole())]
+MinReady = Annotated[int | tuple[Timed, ...], PlainValidator(min_ready)]
 Count = Annotated[int, PlainValidator(whole(low=0))]
 _STOP = Use(0, "nothing is allowed")
 Limit = Annotated[int | None, PlainValidator(whole(low=0, unusable=_STOP))]

@@ -17,6 +17,7 @@ from nodepool_ng.config.kinds import (
     MaybeCount,
     MaybeFlag,
     MaybeText,
+    MinReady,
     Port,
     Properties,
     Release,
@@ -57,7 +58,7 @@ class ZooKeeperTls(Written):
 
 class Label(Written):
     name: Text
-    min_ready: Whole = 0
+    min_ready: MinReady = 0
     max_ready_age: Count = 0
 
 

@@ -5,6 +5,7 @@ snapshots; it decides nothing and does no I/O. Whatever it remembers beyond ZooK
 the process: it only saves work.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from nodepool_ng.launcher.outcome import (
     Outcome,
     Scanned,
 )
+from nodepool_ng.launcher.timetable import at_this_hour
 from nodepool_ng.model import action as do
 from nodepool_ng.model.action import Action, Subject, subjects
 from nodepool_ng.model.census import Census, PoolKey
@@ -106,6 +108,7 @@ class World:
         self.tells_numbers = False
         """Whether this launcher stands for telling the numbers of the whole installation."""
         self.memory = Memory()
+        self._timed: tuple[Settings, Timestamp, Settings, Timestamp | None] | None = None
         self._new_id = new_id
         self._node_locks: dict[NodeId, Side] = {}
         self._request_locks: dict[RequestId, Side] = {}
@@ -421,9 +424,11 @@ class World:
         """Return what is known now; the views stay as they are until the next letter is taken in."""
         for subject in [subject for subject, cooling in self._cooling.items() if cooling.until < self.now - COOL_MOST]:
             del self._cooling[subject]
+        settings, until = self._settings_now()
         return Snapshot(
             now=self.now,
-            settings=self.settings,
+            settings=settings,
+            settings_until=until,
             installation=self.installation,
             leased=self.leased,
             pool_ids=self.pool_ids,
@@ -459,6 +464,13 @@ class World:
             orphan_locks=self._orphan_locks,
             cooling={subject: cooling.until for subject, cooling in self._cooling.items()},
         )
+
+    def _settings_now(self) -> tuple[Settings, Timestamp | None]:
+        """Return the settings with what timetables say at this hour, and when they say something else."""
+        known = self._timed
+        if known is None or known[0] is not self.settings or not known[1] <= self.now < (known[3] or math.inf):
+            known = self._timed = (self.settings, self.now, *at_this_hour(self.settings, self.now))
+        return known[2], known[3]
 
     def frozen(self) -> dict[ProviderName, Freeze]:
         """Return what operators have frozen, by provider."""

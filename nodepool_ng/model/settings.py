@@ -38,9 +38,20 @@ class WebSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """An entry of a timetable: from when on so many nodes are to be ready, until the next entry's time comes. `cron` is
+    a line of a crontab without the command, in the time zone of the launcher's machine."""
+
+    cron: str
+    min_ready: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
     name: LabelName
     min_ready: int = 0
+    """The number in force; with a timetable, whoever looks at the clock puts it here."""
+    timetable: tuple[Shift, ...] = ()
     max_ready_age: Seconds = 0
     """0: never too old."""
 

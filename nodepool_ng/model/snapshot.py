@@ -149,6 +149,8 @@ class Snapshot:
     """When a provider's network was swept last."""
     frozen: Mapping[ProviderName, Freeze] = field(default_factory=_nothing)
     """Providers that are frozen; those that are frozen as part of all are listed each."""
+    settings_until: Timestamp | None = None
+    """When a timetable in the settings has something else in force."""
     paces: Mapping[ProviderName, Pace] = field(default_factory=_nothing)
     """How fast each cloud may be asked, where something is known of it."""
     orphan_locks: Mapping[RequestId, Timestamp] = field(default_factory=_nothing)

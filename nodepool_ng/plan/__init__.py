@@ -49,6 +49,8 @@ def plan(snapshot: Snapshot) -> Plan:
     plan_warm(desk)
     plan_looks(snapshot, agenda)
     plan_housekeeping(snapshot, agenda)
+    if snapshot.settings_until is not None:
+        agenda.look_again(snapshot.settings_until)
     return Plan(
         actions=tuple(agenda.actions),
         wake=agenda.wake,
