@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 from nodepool_ng.launcher import registration
 from nodepool_ng.launcher.effects import effect_of
+from nodepool_ng.launcher.effects.facts import tell_facts
+from nodepool_ng.launcher.facts import Teller, Telling
 from nodepool_ng.launcher.outcome import Lost, Outcome
 from nodepool_ng.launcher.registration import (
     Chore,
@@ -45,7 +47,8 @@ SHARE_OF_A_CORE = 0.1
 PLANNING_CREDIT: Seconds = 0.05
 """Planning time that may be used up at once after a quiet while, so that a single event is answered immediately."""
 
-Work: TypeAlias = Action | Chore
+FACTS: Subject = ("facts", "")
+Work: TypeAlias = Action | Chore | Telling
 _log = logging.getLogger("nodepool.launcher")
 
 
@@ -110,6 +113,7 @@ class Reconciler:
         self._stopping = False
         self._alarms: dict[ProviderName, str] = {}
         self._troubles: dict[ProviderName, str | None] = {}
+        self._teller = Teller(f"{hostname}-{world.owner[:8]}")
 
     def deal(self, letter: Letter) -> None:
         """Take in one letter."""
@@ -195,6 +199,17 @@ class Reconciler:
             tell(self.world, action)
             self.world.memory.asking(action, self.world.now)
             self._runner.start(action, subjects(action), effect_of(self.world, action))
+        self._tell_facts(made)
+
+    def _tell_facts(self, made: Plan) -> None:
+        """Write down what this plan found out, if it is something new and the last time was long enough ago."""
+        due = self._teller.due(self.world.now)
+        if due > self.world.now:
+            self._wake = due if self._wake is None else min(self._wake, due)
+            return
+        telling = None if FACTS in self._runner.in_flight else self._teller.tell(self.world, made)
+        if telling is not None:
+            self._runner.start(telling, (FACTS,), tell_facts(telling))
 
     def _tell_troubles(self) -> None:
         """Tell when a cloud begins to fail, fails in another way, or is well again."""
@@ -204,6 +219,10 @@ class Reconciler:
                 self._troubles[provider] = facts.error
 
     def _ended(self, work: Work, outcome: Outcome) -> None:
+        if isinstance(work, Telling):
+            if isinstance(outcome, Lost):
+                self._teller.start_anew()
+            return
         self._news = True
         if isinstance(work, Register | Republish | Unregister | QueueForLease | LeaveLease | StandForStats):
             if isinstance(outcome, Lost):
@@ -226,6 +245,7 @@ class Reconciler:
                     self._fences_lost.append(self._fences.pop(number))
                 case Completed():
                     self._news = True
+                    self._teller.start_anew()
                     lost, self._fences_lost = self._fences_lost, []
                     for passed in lost:
                         passed()

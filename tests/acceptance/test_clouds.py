@@ -270,7 +270,6 @@ def test_a_freeze_stops_creates_and_deletes_at_once_and_a_thaw_lets_them_go_on(n
     assert shop.created() == 2
     assert len(shop.servers()) == 2
     shop.place.launchers[0].kill()
-    shop.place.tree.end_session(shop.launcher.store.vanish() or 0)
     shop.place.launcher("next")
     shop.run(60)
     assert shop.created() == 2

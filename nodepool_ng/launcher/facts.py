@@ -1,0 +1,124 @@
+"""What a launcher tells about itself to whoever asks why: limits, and the reasons of every request that waits."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import nodepool_ng
+from nodepool_ng.launcher.world import World
+from nodepool_ng.model.census import PoolKey
+from nodepool_ng.model.ids import Seconds, Timestamp
+from nodepool_ng.model.quota import NONE, Resources, left, tightest
+from nodepool_ng.model.reason import Reason, sentence
+from nodepool_ng.plan import Plan
+from nodepool_ng.zk.facts import digest_of, encode_facts
+
+AT_MOST_EVERY: Seconds = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """A document to be written. `fresh`: what is there may be an earlier session's, and vanish with it; `before` is how
+    many parts there were."""
+
+    launcher: str
+    parts: tuple[bytes, ...]
+    before: int
+    fresh: bool
+
+
+class Teller:
+    """Decides when there is something new to be told; written only when it changed, and not too often."""
+
+    def __init__(self, launcher: str) -> None:
+        self._launcher = launcher
+        self._due: Timestamp = 0.0
+        self._told = ""
+        self._parts = 0
+        self._fresh = True
+
+    def start_anew(self) -> None:
+        """There may be a new session: everything has to be written again."""
+        self._told = ""
+        self._fresh = True
+
+    def due(self, now: Timestamp) -> Timestamp:
+        """Return when something may be told again."""
+        return max(self._due, now)
+
+    def tell(self, world: World, plan: Plan) -> Telling | None:
+        """Return what is to be written now; None when nothing changed."""
+        self._due = world.now + AT_MOST_EVERY
+        document = document_of(world, plan)
+        digest = digest_of(document)
+        if digest == self._told:
+            return None
+        parts = encode_facts(document)
+        telling = Telling(self._launcher, parts, self._parts, self._fresh)
+        self._told, self._parts, self._fresh = digest, len(parts), False
+        return telling
+
+
+def document_of(world: World, plan: Plan) -> dict[str, Any]:
+    """Return all of it; JSON knows every value in it."""
+    reasons: dict[Reason, int] = {}
+    waiting = {
+        str(request): [reasons.setdefault(_steady(reason), len(reasons)) for reason in found]
+        for request, found in sorted(plan.verdicts.items())
+    }
+    return {
+        "version": nodepool_ng.__version__,
+        "providers": {str(name): _provider(world, plan, name) for name in sorted(world.leased)},
+        "pools": {"/".join(key): _pool(world, plan, key) for key in sorted(world.pool_ids) if key[0] in world.leased},
+        "reasons": [_reason(reason) for reason in reasons],
+        "waiting": waiting,
+    }
+
+
+def _steady(reason: Reason) -> Reason:
+    """Return the reason without what changes with every look at the clock."""
+    return replace(reason, wanted=float(math.ceil(reason.wanted)), used=float(math.floor(reason.used)))
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    places = {"provider": reason.provider, "pool": reason.pool, "label": reason.label, "request": reason.request}
+    figures = {"resource": reason.resource, "limit": reason.limit, "used": reason.used, "wanted": reason.wanted}
+    named = {key: value for key, value in {**places, **figures, "detail": reason.detail}.items() if value}
+    return {"code": reason.code.value, "sentence": sentence(reason), **named}
+
+
+def _provider(world: World, plan: Plan, name: Any) -> dict[str, Any]:
+    facts = world.clouds.facts.get(name)
+    pace = world.memory.paces.view(world.now).get(name)
+    frozen = world.frozen().get(name)
+    return {
+        "error": facts.error if facts else "no answer yet",
+        "alarm": plan.alarms.get(name),
+        "frozen": {"creates": frozen.creates, "deletes": frozen.deletes} if frozen else None,
+        "leaving": name in world.leaving,
+        "calls-per-second": None if pace is None or math.isinf(pace.rate) else float(f"{pace.rate:.1g}"),
+    }
+
+
+def _pool(world: World, plan: Plan, key: PoolKey) -> dict[str, Any]:
+    pool = world.settings.providers[key[0]].pools[key[1]]
+    facts = world.clouds.facts.get(key[0])
+    quota = facts.limits if facts and not pool.ignore_provider_quota else NONE
+    used_here, used_there = world.census.used_in_pool(key), world.census.used_in_provider(key[0])
+    foreign = world.clouds.foreign_use.get(key[0], NONE)
+    free = tightest(left(pool.limits, used_here), left(left(quota, foreign), used_there))
+    return {
+        "short": key in plan.short,
+        "limits": dict(pool.limits.amounts),
+        "quota": dict(quota.amounts),
+        "foreign": dict(foreign.amounts),
+        "used": {name: amount for name, amount in used_here.amounts.items() if amount},
+        "free": dict(free.amounts),
+        "binding": _binding(tightest(pool.limits, quota), free),
+    }
+
+
+def _binding(limits: Resources, free: Resources) -> str | None:
+    """Return the resource of which the smallest share is left."""
+    shares = {name: free.get(name) / limit if limit > 0 else 0.0 for name, limit in limits.amounts.items()}
+    return min(shares, key=lambda name: (shares[name], name), default=None)
