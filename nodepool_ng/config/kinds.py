@@ -12,7 +12,6 @@ from string import Formatter
 from types import MappingProxyType
 from typing import Annotated, Any, TypeAlias, TypeVar
 
-from apscheduler.triggers.cron import CronTrigger
 from pydantic import BeforeValidator, PlainValidator
 from pydantic_core import PydanticCustomError
 
@@ -161,6 +160,9 @@ def min_ready(value: object) -> int | tuple[Timed, ...]:
 
 
 def _timed(number: int, entry: object) -> Timed:
+    # Commands read configurations without timetables, too, and should not wait for this library.
+    from apscheduler.triggers.cron import CronTrigger
+
     match entry:
         case {"cron": str(cron), "min-ready": int(count), **rest} if not rest and not isinstance(count, bool):
             pass

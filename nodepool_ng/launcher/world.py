@@ -38,7 +38,6 @@ from nodepool_ng.model.ids import (
     InstallationId,
     NodeId,
     PoolId,
-    PoolName,
     ProviderName,
     RequestId,
     Seconds,
@@ -46,8 +45,8 @@ from nodepool_ng.model.ids import (
     Timestamp,
 )
 from nodepool_ng.model.image import Upload
-from nodepool_ng.model.lifecycle import ImageState, NodeEvent, NodeState, RequestState
-from nodepool_ng.model.node import Node, moved
+from nodepool_ng.model.lifecycle import ImageState, RequestState
+from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.reason import Code
 from nodepool_ng.model.request import NodeRequest
@@ -191,76 +190,6 @@ class World:
         state = AttemptState.UNKNOWN if asked else AttemptState.FRESH
         self._attempts.setdefault(attempt, Attempt(state=state, since=self.now))
         return attempt
-
-    def fresh_node(
-        self, provider: ProviderName, pool: PoolName, launch: do.Launch, request: NodeRequest | None
-    ) -> Node:
-        """Return the record of a node that is to be launched, as it is before the first server is asked for."""
-        settings = self.settings.providers[provider]
-        label = settings.pools[pool].labels[launch.label]
-        image: dict[str, object]
-        if label.diskimage is not None:
-            upload = self.uploads.get((label.diskimage, provider))
-            configured = settings.images.get(label.diskimage)
-            image = {
-                "image_id": paths.upload(upload.image, upload.build, upload.provider, upload.id) if upload else None,
-                "username": upload.username if upload else None,
-                "python_path": upload.python_path if upload else None,
-                "shell_type": upload.shell_type if upload else None,
-                "connection_type": configured.connection_type if configured else "ssh",
-                "connection_port": configured.connection_port if configured else 22,
-            }
-        else:
-            cloud_image = settings.cloud_images[label.cloud_image or ""]
-            image = {
-                "image_id": cloud_image.name,
-                "username": cloud_image.username,
-                "python_path": cloud_image.python_path,
-                "shell_type": cloud_image.shell_type,
-                "connection_type": cloud_image.connection_type,
-                "connection_port": cloud_image.connection_port,
-            }
-        attributes = settings.pools[pool].node_attributes
-        return Node(
-            id=NodeId(""),
-            state=NodeState.INIT,
-            state_time=self.now,
-            created_time=self.now,
-            provider=provider,
-            pool=pool,
-            labels=(launch.label,),
-            launcher=self.pool_ids.get((provider, pool)),
-            allocated_to=request.id if request else None,
-            tenant_name=request.tenant_name if request else None,
-            requestor=request.requestor if request else None,
-            resources=launch.needs,
-            az=launch.zone,
-            attributes=dict(attributes) if attributes is not None else None,
-            attempt=self.new_attempt(),
-            attempts=1,
-            **image,  # type: ignore[arg-type]
-        )
-
-    def booted(self, node: Node, server: Server, host_keys: tuple[str, ...], **changes: object) -> Node:
-        """Return the record of a node that is up."""
-        provider = self.settings.providers.get(node.provider) if node.provider else None
-        addresses = server.addresses
-        return moved(
-            node,
-            NodeEvent.BOOTED,
-            self.now,
-            external_id=server.id,
-            interface_ip=addresses.interface_ip,
-            public_ipv4=addresses.public_ipv4,
-            private_ipv4=addresses.private_ipv4,
-            public_ipv6=addresses.public_ipv6,
-            host_id=server.host_id,
-            az=server.az or node.az,
-            cloud=provider.cloud if provider else None,
-            region=provider.region_name if provider else None,
-            host_keys=host_keys or node.host_keys,
-            **changes,
-        )
 
     def changed(self, change: Change) -> bool:
         """Bring what is derived up to date with one change in the tree; tell whether decisions may depend on it.

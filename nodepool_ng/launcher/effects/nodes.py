@@ -1,6 +1,7 @@
 """Writing what becomes of a node."""
 
 from nodepool_ng.launcher.outcome import Adopted, Done, Lost, Outcome
+from nodepool_ng.launcher.records import booted as as_booted
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
 from nodepool_ng.model.ids import NodeId, RequestId
@@ -61,7 +62,7 @@ def record_ready(world: World, action: do.RecordReady) -> Effect[Outcome]:
     server = world.server(entry.record, action.server) if entry else None
     if entry is None or contender is None or server is None:
         return Lost("the node is not ours any more")
-    node = world.booted(entry.record, server, action.host_keys, allocated_to=None, tenant_name=None, requestor=None)
+    node = as_booted(world, entry.record, server, action.host_keys, allocated_to=None, tenant_name=None, requestor=None)
     answer = yield from commit(
         Set(paths.node(node.id), codec.encode_node(node), entry.version),
         Delete(contender),

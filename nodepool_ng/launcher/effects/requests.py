@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from nodepool_ng.launcher.effects.nodes import ended, wanted_lock
 from nodepool_ng.launcher.outcome import Done, Lost, Outcome
+from nodepool_ng.launcher.records import booted as as_booted
+from nodepool_ng.launcher.records import fresh_node
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
 from nodepool_ng.model.ids import NodeId, RequestId
@@ -106,7 +108,7 @@ def claim(world: World, action: do.Claim) -> Effect[Outcome]:
         given = _allocated(world, node, request)
         ops.append(Check(held.contender))
         ops.append(Set(paths.node(node.id), codec.encode_node(given), held.record.stat.version))
-    fresh = [world.fresh_node(action.provider, action.pool, launch, request) for launch in action.launches]
+    fresh = [fresh_node(world, action.provider, action.pool, launch, request) for launch in action.launches]
     answer = yield from commit(*ops, *(Create(paths.NEW_NODE, codec.encode_node(n), sequence=True) for n in fresh))
     if isinstance(answer, Failure):
         yield from give_back([held.contender for held in taken])
@@ -128,7 +130,7 @@ def launch_nodes(world: World, action: do.LaunchNodes) -> Effect[Outcome]:
             return Lost("the request is not ours any more")
         request = entry.record
         guards += [Check(contender), Check(paths.request(action.request))]
-    fresh = [world.fresh_node(action.provider, action.pool, launch, request) for launch in action.launches]
+    fresh = [fresh_node(world, action.provider, action.pool, launch, request) for launch in action.launches]
     answer = yield from commit(*guards, *(Create(paths.NEW_NODE, codec.encode_node(n), sequence=True) for n in fresh))
     if isinstance(answer, Failure):
         return Lost(str(answer))
@@ -188,7 +190,7 @@ def fulfil(world: World, action: do.Fulfil) -> Effect[Outcome]:
             server = world.server(node.record, booted[node_id].server)
             if server is None:
                 return Lost("a server went away")
-            record = world.booted(node.record, server, booted[node_id].host_keys)
+            record = as_booted(world, node.record, server, booted[node_id].host_keys)
             writes.append(Set(paths.node(node_id), codec.encode_node(record), node.version))
         else:
             writes.append(Check(paths.node(node_id), node.version))
