@@ -21,7 +21,7 @@ from nodepool_ng.model.node import Node, moved
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.settings import ZooKeeperSettings
 from nodepool_ng.zk import locks, paths
-from nodepool_ng.zk.blocking import CALL_TIMEOUT
+from nodepool_ng.zk.blocking import CALL_TIMEOUT, call
 from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.codec import decode_node, decode_request, encode_node
 from nodepool_ng.zk.locks import Behind, Owned
@@ -95,6 +95,8 @@ class Jobs:
         self._store.start()
         if not self._connected.wait(30):
             raise JobFailed("no connection to ZooKeeper")
+        # As Zuul does: launchers need not have been there.
+        call(self._store, [Commit((Create(path),)) for path in (paths.ROOT, paths.REQUESTS)])
         self._thread.start()
         return self
 

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from nodepool_ng.model.component import POOL
+from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.settings import ZooKeeperSettings
 from nodepool_ng.sim.zookeeper import Server, private_server
 from nodepool_ng.zk import paths
@@ -123,11 +124,17 @@ class Stage:
     def wait_registered(self) -> None:
         """Wait until all pools are there to be asked."""
         wait_for(lambda: self._children(paths.components(POOL)) >= self.clouds.count, "the pools are registered")
-        wait_for(lambda: self._children(paths.REQUESTS) >= 0, "requests have a place")
 
     def wait_ready(self, count: int, timeout: float = PATIENCE) -> None:
-        """Wait until exactly so many nodes are ready and free."""
-        wait_for(lambda: self.place.ready(count), f"{count} nodes are ready", timeout)
+        """Wait until so many nodes are ready and free, and no others on their way. There may be more of them: nodes
+        that were given back unused have been replaced already."""
+
+        def enough() -> bool:
+            nodes = self.place.nodes().values()
+            coming = any(node.state in (NodeState.INIT, NodeState.BUILDING) for node in nodes)
+            return not coming and sum(node.free for node in nodes) >= count
+
+        wait_for(enough, f"{count} nodes are ready", timeout)
 
     def wait_gone(self, count: int = 0, timeout: float = PATIENCE) -> None:
         """Wait until no more than so many records are left."""
