@@ -58,6 +58,12 @@ def sessions(server: Server) -> dict[int, int]:
     return found
 
 
+def packets(server: Server) -> int:
+    """Return how many packets ZooKeeper has had from everybody: `sessions` does not see those that use TLS."""
+    found = re.search(r"zk_packets_received\s+(\d+)", server.ask("mntr"))
+    return int(found.group(1)) if found else 0
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(int(len(values) * share), len(values) - 1)]
 

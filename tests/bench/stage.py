@@ -24,7 +24,7 @@ from nodepool_ng.zk import paths
 from nodepool_ng.zk.blocking import call
 from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.store import Children, Names
-from tests.bench.figures import Usage, sessions, usage
+from tests.bench.figures import Usage, packets, sessions, usage
 from tests.bench.jobs import Jobs
 from tests.support.daemons import Daemon, Site, site, wait_for
 
@@ -106,12 +106,13 @@ class Stage:
 
     def counts(self) -> Counts:
         pid = self.launcher.process.pid if self.launcher.process else 0
-        packets = sum(count for id, count in sessions(self.server).items() if id not in self._strangers)
+        strangers = sum(count for id, count in sessions(self.server).items() if id in self._strangers)
+        operations = packets(self.server) - strangers
         totals: dict[str, int] = {}
         for name in self.clouds.names:
             for verb, count in self.place.sim.region("acme", name).counters().calls.items():
                 totals[verb] = totals.get(verb, 0) + count
-        return Counts(usage(pid), packets, totals)
+        return Counts(usage(pid), operations, totals)
 
     def nodes(self) -> int:
         """Return how many nodes are recorded, whatever their state."""
