@@ -39,7 +39,7 @@ lint:
 bench:
 	@.ci/setup venv test
 	@.ci/setup packages demo
-	@$(BIN)/python -m tests.bench.handout $(ARGS)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 clean:
 	rm -rf .venv .state .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist ./*.egg-info

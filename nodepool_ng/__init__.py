@@ -1,8 +1,17 @@
 """nodepool_ng keeps a warm pool of single-use machines for CI systems."""
 
-from importlib.metadata import PackageNotFoundError, version
+__version__: str
 
-try:
-    __version__ = version("nodepool_ng")
-except PackageNotFoundError:  # run from a source tree that nobody installed
-    __version__ = "0"
+
+def __getattr__(name: str) -> str:
+    """Find out the version when it is asked for: importing what can do that takes as long as a short command."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("nodepool_ng")
+    except PackageNotFoundError:  # run from a source tree that nobody installed
+        found = "0"
+    globals()[name] = found
+    return found

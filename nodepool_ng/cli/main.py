@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import click
 
-from nodepool_ng import __version__
+import nodepool_ng
 from nodepool_ng.cli import logs
 from nodepool_ng.cli.session import Session, Surroundings
 
@@ -58,7 +58,7 @@ class Commands(click.Group):
 
 def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        click.echo(f"Nodepool version: {__version__}")
+        click.echo(f"Nodepool version: {nodepool_ng.__version__}")
         ctx.exit()
 
 

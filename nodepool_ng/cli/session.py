@@ -60,12 +60,20 @@ def _files(path: str, secure: str | None) -> Settings:
         raise Failed(str(error)) from None
 
 
+def _address(path: str, secure: str | None) -> ZooKeeperSettings | None:
+    from nodepool_ng.config import zookeeper_of
+
+    return zookeeper_of(path, secure)
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Where a command's store, configuration and time come from, and how long it waits, in seconds."""
 
     open_store: Callable[[ZooKeeperSettings], Store] = _kazoo
     load: Callable[[str, str | None], Settings] = _files
+    find_zookeeper: Callable[[str, str | None], ZooKeeperSettings | None] = _address
+    """A quick look at the files; None: load them to find out."""
     clock: Clock = field(default_factory=SystemClock)
     connect_timeout: Seconds = CONNECT_TIMEOUT
     answer_timeout: Seconds = ANSWER_TIMEOUT
@@ -174,7 +182,7 @@ class Session:
         Raises:
             Failed: none is configured, none answers in time, or it has no such chroot.
         """
-        zookeeper = self.settings.zookeeper
+        zookeeper = self.surroundings.find_zookeeper(self.config, self.secure) or self.settings.zookeeper
         if zookeeper is None:
             raise Failed(f"{self.config} names no ZooKeeper: add zookeeper-servers to it.")
         _check_readable(zookeeper)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from nodepool_ng.config import cross, inherit, providers, schema
+from nodepool_ng.config import inherit, providers, schema
+from nodepool_ng.config.address import chroot
 from nodepool_ng.config.reading import Reading, ReadProvider, Skipped
 from nodepool_ng.model import settings
 from nodepool_ng.model.ids import ImageName, LabelName, PoolName, ProviderName, TenantName
@@ -79,7 +80,7 @@ def _zookeeper(main: schema.Main, secure: schema.Secure) -> settings.ZooKeeperSe
     tls = secure.zookeeper_tls or main.zookeeper_tls or schema.ZooKeeperTls()
     return settings.ZooKeeperSettings(
         hosts=tuple(f"{_bracketed(server.host)}:{server.port}" for server in servers),
-        chroot=next(filter(None, (cross.chroot(server.chroot) for server in servers)), ""),
+        chroot=next(filter(None, (chroot(server.chroot) for server in servers)), ""),
         tls_cert=tls.cert,
         tls_key=tls.key,
         tls_ca=tls.ca,

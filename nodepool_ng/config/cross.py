@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 
 from nodepool_ng.config import cross_providers, inherit
+from nodepool_ng.config.address import chroot
 from nodepool_ng.config.complaint import Complaint, Gravity
 from nodepool_ng.config.finding import Finding, complaint, twice
 from nodepool_ng.config.providers import FAKE
@@ -95,12 +96,6 @@ def secure(reading: Reading) -> Iterator[Finding]:
                 "correct the name, or take the entry out",
                 Gravity.FATAL,
             )
-
-
-def chroot(written: str) -> str:
-    """Return a chroot as it is used: empty, or starting with a slash and not ending with one."""
-    inner = written.strip("/")
-    return f"/{inner}" if inner else ""
 
 
 def _chroots(written: Main | Secure) -> Iterator[Finding]:

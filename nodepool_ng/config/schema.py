@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nodepool_ng.config.address import ZOOKEEPER_PORT
 from nodepool_ng.config.kinds import (
     Count,
     Entries,
@@ -27,8 +28,6 @@ from nodepool_ng.config.kinds import (
     Timeout,
     Whole,
 )
-
-ZOOKEEPER_PORT = 2281
 
 
 class Written(BaseModel):

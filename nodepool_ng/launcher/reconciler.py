@@ -14,6 +14,7 @@ from nodepool_ng.launcher.effects import effect_of
 from nodepool_ng.launcher.effects.facts import tell_facts
 from nodepool_ng.launcher.facts import Teller, Telling
 from nodepool_ng.launcher.outcome import Lost, Outcome
+from nodepool_ng.launcher.pacing import News, Pace
 from nodepool_ng.launcher.registration import (
     Chore,
     LeaveLease,
@@ -42,10 +43,6 @@ from nodepool_ng.zk.store import Store
 
 CLOCK_JUMP: Seconds = 1.0
 """More than this between the two clocks of a machine is no inaccuracy."""
-SHARE_OF_A_CORE = 0.1
-"""What planning may take while events keep coming."""
-PLANNING_CREDIT: Seconds = 0.05
-"""Planning time that may be used up at once after a quiet while, so that a single event is answered immediately."""
 
 FACTS: Subject = ("facts", "")
 Work: TypeAlias = Action | Chore | Telling
@@ -106,10 +103,9 @@ class Reconciler:
             hooks=hooks,
         )
         self._steady = clock.monotonic()
-        self._news = True
+        self._news = News.NOW
         self._wake: Timestamp | None = None
-        self._credit = PLANNING_CREDIT
-        self._credited = clock.monotonic()
+        self._pace = Pace(clock.monotonic())
         self._stopping = False
         self._alarms: dict[ProviderName, str] = {}
         self._troubles: dict[ProviderName, str | None] = {}
@@ -125,7 +121,7 @@ class Reconciler:
                 self.world.reconfigured(settings, pool_ids)
                 for provider in renewed:
                     self.world.clouds.forget(provider)
-                self._news = True
+                self._news = News.NOW
             case _:
                 self._absorb(self._mirror.take(letter))
 
@@ -137,16 +133,11 @@ class Reconciler:
             return None
         if not self._news and (self._wake is None or now < self._wake):
             return self._wake
-        began = self._clock.monotonic()
-        self._credit = min(self._credit + (began - self._credited) * SHARE_OF_A_CORE, PLANNING_CREDIT)
-        self._credited = began
-        if self._credit <= 0:
-            return now - self._credit / SHARE_OF_A_CORE
-        self._news = False
-        self._plan()
-        took = self._clock.monotonic() - began
-        self._credit -= took
-        self._witness.planned(took)
+        wait = self._pace.wait(self._news, self._clock.monotonic())
+        if wait > 0:
+            return now + wait
+        self._news = News.NONE
+        self._carry_out(self._plan())
         return now if self._news else self._wake
 
     def stop(self) -> None:
@@ -173,17 +164,24 @@ class Reconciler:
         if abs(jump) > CLOCK_JUMP:
             _log.warning("The clock jumped by %+.0f s", jump)
             self.world.clock_jumped(jump)
-            self._news = True
+            self._news = News.NOW
         return now
 
     def _sees(self) -> bool:
         """Nothing is decided on a mirror that is not whole."""
         return self._store.connected and self._mirror.complete
 
-    def _plan(self) -> None:
+    def _plan(self) -> Plan:
+        began, worked = self._clock.monotonic(), self._clock.worked()
         self.world.farewell()
         in_flight: dict[Subject, Any] = self._runner.in_flight
         made = plan(self.world.snapshot(in_flight, self._settle))
+        ended = self._clock.monotonic()
+        self._pace.planned(ended, self._clock.worked() - worked)
+        self._witness.planned(ended - began)
+        return made
+
+    def _carry_out(self, made: Plan) -> None:
         self.latest = made
         self._wake = made.wake
         for provider, alarm in made.alarms.items():
@@ -196,9 +194,11 @@ class Reconciler:
             if subject not in self._runner.in_flight:
                 self._runner.start(chore, (subject,), registration.carry_out(self.world, chore))
         for action in made.actions:
-            tell(self.world, action)
             self.world.memory.asking(action, self.world.now)
             self._runner.start(action, subjects(action), effect_of(self.world, action))
+        # The log comes last, since nobody waits for it: by now the first steps are on their way.
+        for action in made.actions:
+            tell(self.world, action)
         self._tell_facts(made)
 
     def _tell_facts(self, made: Plan) -> None:
@@ -223,7 +223,7 @@ class Reconciler:
             if isinstance(outcome, Lost):
                 self._teller.start_anew()
             return
-        self._news = True
+        self._news = max(self._news, News.SOON)
         if isinstance(work, Register | Republish | Unregister | QueueForLease | LeaveLease | StandForStats):
             if isinstance(outcome, Lost):
                 _log.warning("Could not register: %s", outcome.why)
@@ -244,7 +244,7 @@ class Reconciler:
                 case FenceLost(number):
                     self._fences_lost.append(self._fences.pop(number))
                 case Completed():
-                    self._news = True
+                    self._news = News.NOW
                     self._teller.start_anew()
                     lost, self._fences_lost = self._fences_lost, []
                     for passed in lost:
@@ -252,4 +252,4 @@ class Reconciler:
                 case DamageChange(after=Damaged() as damaged):
                     _log.error("A record cannot be used and is left alone: %s", damaged)
                 case _:
-                    self._news |= self.world.changed(change)
+                    self._news = max(self._news, self.world.changed(change))

@@ -27,6 +27,7 @@ from nodepool_ng.launcher.outcome import (
     Outcome,
     Scanned,
 )
+from nodepool_ng.launcher.pacing import News
 from nodepool_ng.launcher.timetable import at_this_hour
 from nodepool_ng.model import action as do
 from nodepool_ng.model.action import Action, Subject, subjects
@@ -53,11 +54,12 @@ from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.settings import Settings
 from nodepool_ng.model.snapshot import Attempt, AttemptState, Backoff, Scan, Side, Snapshot
-from nodepool_ng.shell.contender import holder, is_contender_of
+from nodepool_ng.shell.contender import is_contender_of
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.changes import (
     Change,
     ComponentChange,
+    Contenders,
     Entry,
     GhostChange,
     LockChange,
@@ -191,25 +193,28 @@ class World:
         self._attempts.setdefault(attempt, Attempt(state=state, since=self.now))
         return attempt
 
-    def changed(self, change: Change) -> bool:
-        """Bring what is derived up to date with one change in the tree; tell whether decisions may depend on it.
+    def changed(self, change: Change) -> News:
+        """Bring what is derived up to date with one change in the tree; tell how soon that asks for a plan.
 
-        A lock that was taken never lets anything be done that could not be done before, so it asks for no new plan.
+        A lock that was taken never lets anything be done that could not be done before, so it asks for none.
         """
         match change:
             case NodeChange(id=node_id, before=before, after=after):
                 self.node_changed(node_id)
-                return _record(before) is not _record(after) or node_id not in self._node_locks
+                matters = _record(before) is not _record(after) or node_id not in self._node_locks
+                return News.SOON if matters else News.NONE
             case RequestChange(id=request_id, before=before, after=after):
                 self.request_changed(request_id)
-                return _record(before) is not _record(after) or request_id not in self._request_locks
+                if _record(before) is _record(after) and request_id in self._request_locks:
+                    return News.NONE
+                return News.NOW if after and after.record.state is RequestState.REQUESTED else News.SOON
             case LockChange(of=paths.RequestAt(request_id)):
                 self.request_changed(request_id)
-                return request_id not in self._request_locks
+                return News.NONE if request_id in self._request_locks else News.SOON
             case LockChange(of=paths.LeaseAt()):
                 self.leases_changed()
             case LockChange(of=paths.StatsElectionAt()):
-                return self.tells_numbers
+                return News.SOON if self.tells_numbers else News.NONE
             case UploadChange():
                 self.images_changed()
             case ComponentChange():
@@ -219,8 +224,8 @@ class World:
             case GhostChange():
                 pass
             case _:
-                return False
-        return True
+                return News.NONE
+        return News.SOON
 
     def node_changed(self, node_id: NodeId) -> None:
         """Bring indexes up to date with the mirror's record and lock of a node."""
@@ -420,14 +425,13 @@ class World:
         return {at.id for path in self.picture.damaged if isinstance(at := paths.parse(path), paths.NodeAt)}
 
     def _ours(self, directory: str, contenders: tuple[str, ...]) -> str | None:
-        first = holder(contenders)
-        return f"{directory}/{first}" if first is not None and self.is_ours(first) else None
+        return f"{directory}/{contenders[0]}" if contenders and self.is_ours(contenders[0]) else None
 
-    def _side(self, contenders: tuple[str, ...]) -> Side | None:
-        first = holder(contenders)
-        if first is None:
-            return Side.FOREIGN if contenders else None
-        return Side.OURS if self.is_ours(first) else Side.FOREIGN
+    def _side(self, contenders: Contenders) -> Side | None:
+        """Return who holds a lock: in the mirror the owner comes first."""
+        if not contenders:
+            return None
+        return Side.OURS if self.is_ours(contenders[0]) else Side.FOREIGN
 
     def _cost(self, node: Node) -> Resources:
         facts = self.clouds.facts.get(node.provider) if node.provider else None

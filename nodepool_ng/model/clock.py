@@ -20,6 +20,10 @@ class Clock(Protocol):
         """Return seconds that never jump, for measuring and for timeouts inside one process."""
         ...
 
+    def worked(self) -> float:
+        """Return the seconds of CPU that the calling thread has used, whatever else the machine is busy with."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -29,3 +33,6 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def worked(self) -> float:
+        return time.thread_time()

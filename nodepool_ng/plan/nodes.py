@@ -71,7 +71,8 @@ def claimed(s: Snapshot, node: Node) -> bool:
 
 
 def _building(s: Snapshot, agenda: Agenda, node: Node) -> None:
-    if not agenda.free(node_subject(node.id)):
+    begun = node.state is NodeState.INIT and _being_launched(s, node)
+    if begun or not agenda.free(node_subject(node.id)):
         return
     match s.node_locks.get(node.id):
         case None:

@@ -1,7 +1,6 @@
 """Letters to the thread that owns the data."""
 
-import threading
-from collections import deque
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 Message = TypeVar("Message")
@@ -12,23 +11,19 @@ class Inbox(Generic[Message]):
     watched znodes that changed), and dropping one would lose an answer."""
 
     def __init__(self) -> None:
-        self._messages: deque[Message] = deque()
-        self._arrived = threading.Event()
-
-    def post(self, message: Message) -> None:
+        self._messages: SimpleQueue[Message] = SimpleQueue()
+        self.post = self._messages.put
         """Put a letter in, from any thread."""
-        self._messages.append(message)
-        self._arrived.set()
 
     def take(self, timeout: float | None) -> list[Message]:
         """Return all letters there are, in order; wait up to `timeout` seconds for the first (None: for ever)."""
-        if not self._messages:
-            self._arrived.wait(timeout)
-        self._arrived.clear()
         taken = []
-        while self._messages:
-            taken.append(self._messages.popleft())
-        return taken
+        try:
+            taken.append(self._messages.get(timeout=timeout))
+            while True:
+                taken.append(self._messages.get_nowait())
+        except Empty:
+            return taken
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return self._messages.qsize()

@@ -37,7 +37,7 @@ class Fate(StrEnum):
 
 
 class WorkingClock:
-    """A process's own clock, which may be wrong; looking at it takes the time that work takes between two looks."""
+    """A process's own clock, which may be wrong; between two looks at `worked` there is a pass of the planner."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.offset: Seconds = 0.0
@@ -48,8 +48,11 @@ class WorkingClock:
         return self._timeline.now() + self.offset
 
     def monotonic(self) -> float:
-        self._worked += PLANNING_TIME
         return self._timeline.monotonic() + self._worked
+
+    def worked(self) -> float:
+        self._worked += PLANNING_TIME
+        return self._worked
 
 
 class Points:

@@ -24,6 +24,9 @@ class Timeline:
     def monotonic(self) -> float:
         return self._now
 
+    def worked(self) -> float:
+        return 0.0
+
     def schedule(self, delay: Seconds, callback: Callable[[], None]) -> None:
         """Have something called after so many seconds."""
         heapq.heappush(self._agenda, (self._now + max(delay, 0.0), next(self._numbers), callback))

@@ -30,6 +30,9 @@ class StillClock:
     def monotonic(self) -> float:
         return 0.0
 
+    def worked(self) -> float:
+        return 0.0
+
 
 @dataclass
 class World:

@@ -1,0 +1,53 @@
+"""When to plan: at once for a request that has just come, otherwise once for all that happens in a short while.
+
+A node's life is some twenty events, and a plan looks at everything there is; planning for each event would cost more
+than all the rest. And whatever happens, planning takes no more than its share of a core.
+"""
+
+from enum import IntEnum
+
+from nodepool_ng.model.ids import Seconds
+
+GATHER: Seconds = 0.02
+"""How long after a plan other events than a new request wait, so that one plan is made for all of them. The first
+event after a quiet while does not wait."""
+SHARE_OF_A_CORE = 0.1
+"""What planning may take while events keep coming. Only its own CPU time counts: on a busy machine it is not slowed
+down a second time."""
+CREDIT: Seconds = 0.05
+"""CPU time that may be used up at once after a quiet while."""
+
+SHORTEST: Seconds = 0.001
+"""Unix time has too few digits to wait for much less."""
+
+
+class News(IntEnum):
+    """How soon somebody wants a plan."""
+
+    NONE = 0
+    SOON = 1
+    NOW = 2
+    """A request came, or can be served again: somebody waits for milliseconds."""
+
+
+class Pace:
+    """The account of planning. Times are monotonic."""
+
+    def __init__(self, now: Seconds) -> None:
+        self._credit = CREDIT
+        self._counted = now
+        self._planned = now - GATHER
+
+    def wait(self, news: News, now: Seconds) -> Seconds:
+        """Return how long a plan has to wait that is wanted by such news; 0 when it may be made now."""
+        self._credit = min(self._credit + (now - self._counted) * SHARE_OF_A_CORE, CREDIT)
+        self._counted = now
+        gathering = self._planned + GATHER - now if news is News.SOON else 0.0
+        indebted = -self._credit / SHARE_OF_A_CORE
+        wait = max(gathering, indebted)
+        return wait if wait >= SHORTEST else 0.0
+
+    def planned(self, now: Seconds, worked: Seconds) -> None:
+        """Book a plan that took so much CPU time."""
+        self._planned = now
+        self._credit -= worked

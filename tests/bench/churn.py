@@ -1,0 +1,104 @@
+"""Steady state: as many jobs as there are slots, each of random length, each followed by the next one.
+
+What a node's life costs in launcher CPU, API calls and ZooKeeper operations; how long jobs wait; which share of the
+ideal number of jobs is done, where the ideal is a cloud that costs no time at all.
+"""
+
+import random
+import statistics
+import time
+
+from tests.bench.figures import Row, report, slowness
+from tests.bench.jobs import Life
+from tests.bench.stage import BOOT, Clouds, Product, Stage, ours_and_theirs, stage
+
+JOB = (10.0, 50.0)  # seconds
+SHORT = (2.0, 6.0)  # seconds, for the quick form
+
+
+def run(*, quick: bool, beside: bool) -> dict[str, object]:
+    shapes = ((60, 2.2),) if quick else ((180, 1.3), (180, 1.0), (800, 1.25))
+    return {
+        f"{product} {slots} {share}": measure(product, slots, share, quick=quick)
+        for slots, share in shapes
+        for product in ours_and_theirs(beside)
+    }
+
+
+def measure(product: Product, slots: int, share: float, *, quick: bool) -> dict[str, object]:
+    """Let `slots` jobs run all the time, with a quota of `share` times as many servers."""
+    count = 4 if slots > 500 else 1
+    quota = round(slots * share / count)
+    spare = quota * count - slots
+    span = SHORT if quick else JOB
+    warm_up, seconds = (8.0, 20.0) if quick else (60.0, 90.0)
+    clouds = Clouds(count=count, boot=2.0 if quick else BOOT, quota=quota, min_ready=spare)
+    with stage(product, clouds) as it:
+        if spare:
+            it.wait_ready(spare)
+        load = Load(it, slots, span)
+        time.sleep(warm_up)
+        slow = slowness()
+        before, lives_before = it.counts(), len(load.done)
+        began = time.monotonic()
+        time.sleep(seconds / 2)
+        slow = (slow + slowness()) / 2
+        time.sleep(seconds / 2)
+        after, lives_after = it.counts(), len(load.done)
+        took = time.monotonic() - began
+        load.stop()
+        waits = [life.took for life in load.done if life.written >= began and life.answered]
+        lives = lives_after - lives_before
+    mean = sum(span) / 2
+    ideal = slots / mean
+    share_of_ideal = lives / took / ideal
+    cpu = (after.launcher.cpu - before.launcher.cpu) / lives * 1000
+    figures: dict[str, object] = {
+        "jobs_per_second": lives / took,
+        "median_wait": statistics.median(waits),
+        "share_of_ideal": share_of_ideal,
+        "operations": (after.operations - before.operations) / lives,
+        "api_calls": (after.other_calls() - before.other_calls()) / lives,
+        "lists": (after.lists() - before.lists()) / lives,
+        "cpu_per_1000": cpu,
+        "cpu_per_1000_idle": cpu / slow,
+        "slowness": slow,
+        "threads": after.launcher.threads,
+        "memory": after.launcher.peak,
+    }
+    rows: list[Row] = [
+        ("jobs per second", lives / took, ""),
+        ("share of the ideal", share_of_ideal, 0.97 if share > 1 else 0.95),
+        ("median wait in s", statistics.median(waits), clouds.boot + (1 if share > 1 else 3)),
+        ("ZooKeeper operations per life", figures["operations"], 22),
+        ("API calls per life", figures["api_calls"], 2),
+        ("lists per life", figures["lists"], ""),
+        ("launcher CPU s per 1,000 lives", cpu, ""),
+        (f"the same on an idle machine (÷ {slow:.1f})", cpu / slow, 8),
+        ("threads / MiB at most", f"{after.launcher.threads} / {after.launcher.peak:.0f}", "75 / 130"),
+    ]
+    title = f"churn, {slots} jobs of {span[0]:g}–{span[1]:g} s, quota {quota * count}: {product}"
+    report("churn", title, rows, {"product": product, "slots": slots, "quota": quota * count, **figures})
+    return figures
+
+
+class Load:
+    """Keeps so many jobs going: each that ends is followed by another."""
+
+    def __init__(self, it: Stage, slots: int, span: tuple[float, float]) -> None:
+        self._jobs = it.jobs
+        self._span = span
+        self._random = random.Random(1)
+        self._stopped = False
+        self.done: list[Life] = []
+        for _ in range(slots):
+            self._next(None)
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _next(self, ended: Life | None) -> None:
+        if ended is not None:
+            self.done.append(ended)
+        if not self._stopped:
+            self._jobs.ask(["small"], self._random.uniform(*self._span), self._next)
