@@ -9,7 +9,7 @@ from nodepool_ng.drivers import MARK_NODE, MARK_POOL, MARK_PROVIDER
 from nodepool_ng.model.component import POOL, Component
 from nodepool_ng.model.ids import LabelName, NodeId, PoolId, PoolName, ProviderName, RequestId, Seconds
 from nodepool_ng.model.lifecycle import GARBAGE_WHEN_UNLOCKED, NodeState, RequestState
-from nodepool_ng.model.node import Node
+from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Caller, ServerAsk, Status
@@ -159,13 +159,17 @@ class OldLauncher:
                 found = yield from read_node(NodeId(name))
                 if found is None:
                     yield from self._remove(NodeId(name), held)
-                elif found[0].state in GARBAGE_WHEN_UNLOCKED:
+                elif found[0].state in GARBAGE_WHEN_UNLOCKED or self._held_long_enough(found[0]):
                     yield from self._finish(found[0], held)
                 elif self._over(found[0]):
                     yield from self._write(replace(found[0], allocated_to=None))
                     yield from commit(Delete(held))
                 else:
                     yield from commit(Delete(held))
+
+    def _held_long_enough(self, node: Node) -> bool:
+        limit = hold_limit(node, 0)
+        return node.state is NodeState.HOLD and 0 < limit <= self._timeline.now() - node.state_time
 
     def _over(self, node: Node) -> bool:
         gone = node.allocated_to is not None and self._tree.request(node.allocated_to) is None

@@ -225,7 +225,11 @@ class Referee:
             self.breach(
                 Promise.ONCE, f"{launcher.name} wrote node {node_id}, which request {before.allocated_to} has got"
             )
-        if before.state is NodeState.READY and after.state is NodeState.DELETING and before.allocated_to:
+        waiting = request is not None and request.state is RequestState.PENDING
+        held = (
+            waiting and self._tree.holder(lock_of(paths.request(RequestId(before.allocated_to or "")))) == deed.session
+        )
+        if before.state is NodeState.READY and after.state is NodeState.DELETING and before.allocated_to and not held:
             self.breach(Promise.ONCE, f"{launcher.name} deletes node {node_id}, which is {before.allocated_to}'s")
         if before.state is NodeState.HOLD:
             limit = hold_limit(before, launcher.reconciler.world.settings.max_hold_age)
