@@ -17,6 +17,7 @@ from nodepool_ng.sim.virtual.check import complaints
 from nodepool_ng.sim.virtual.client import After, Job, VirtualScheduler
 from nodepool_ng.sim.virtual.foreign import OldLauncher
 from nodepool_ng.sim.virtual.operator import HELD_BY_OPERATOR, Operator
+from nodepool_ng.sim.virtual.patience import Patience
 from nodepool_ng.sim.virtual.process import Fate, Points, VirtualLauncher
 from nodepool_ng.sim.virtual.promises import Breach, Promise, is_ours
 from nodepool_ng.sim.virtual.scripts import Actor
@@ -95,6 +96,7 @@ class Stage:
             self._start(name, self._setup.points.get(name))
         for event in self._history.events:
             timeline.schedule(event.at, partial(self._happen, event))
+        Patience(place).begin()
         begun = timeline.monotonic()
         last = max((event.at for event in self._history.events), default=0.0)
 
@@ -147,7 +149,8 @@ class Stage:
         self.points[name] = points.at
         again = self._setup.lives.get(name)
         if again is not None:
-            launcher.died = lambda: self.place.timeline.schedule(again, lambda: self._start(name))
+            second = self._setup.points.get(f"{name} again") if fates else None
+            launcher.died = lambda: self.place.timeline.schedule(again, lambda: self._start(name, second))
 
     def _happen(self, event: ev.Event) -> None:
         if self._told is not None:

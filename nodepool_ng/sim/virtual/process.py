@@ -105,6 +105,11 @@ class VirtualLauncher:
         store.before = self._before_verb
         store.after = self._after_verb
 
+    @property
+    def undisturbed(self) -> bool:
+        """Alive, connected and awake."""
+        return self.alive and self.store.connected and self._still_until <= self._timeline.monotonic()
+
     def post(self, letter: Any) -> None:
         if self.alive:
             self._box.append(letter)

@@ -34,6 +34,7 @@ class Promise(StrEnum):
 
     ONCE = "A node is given to one request only, and a server serves one node only."
     KEPT = "A request is answered, and does not fail while a pool could serve it."
+    SERVED = "A request does not wait while there is room for it that is nobody else's."
     OURS = "Nothing that is not ours is deleted, and nothing of ours before its deletion is committed."
     TIDY = "Nothing of ours outlives its record by more than the sweeps."
     IMAGES = "No image that requests depend on is deleted."
@@ -100,6 +101,10 @@ class Referee:
 
     def defect(self, what: str) -> None:
         self.breach(Promise.SOUND, what)
+
+    def members(self, pool: tuple[str, str]) -> int:
+        """Return how many nodes a pool has."""
+        return len(self._members.get(pool, ()))
 
     def judge(self, deed: Deed) -> None:
         """See whether a transaction keeps the promises."""

@@ -1,7 +1,7 @@
 """The histories that are tried with a strike at every point: one launcher's ordinary work, in small pieces."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from nodepool_ng.model.ids import LabelName, PoolName, ProviderName, Seconds
@@ -9,13 +9,15 @@ from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.settings import CloudImage, Label, Pool, PoolLabel, Provider, Settings
 from nodepool_ng.sim.virtual import events as ev
 from nodepool_ng.sim.virtual.client import After
-from nodepool_ng.sim.virtual.history import BIG, History, Setup, Stage, Verdict
+from nodepool_ng.sim.virtual.history import History, Setup, Stage, Verdict
 from nodepool_ng.sim.virtual.process import Fate
 
 SMALL = LabelName("small")
 MAIN = PoolName("main")
 FIRST = "first"
 STANDBY = "standby"
+AGAIN = f"{FIRST} again"
+"""The key of a launcher's second life."""
 RESTART: Seconds = 2.0
 """How soon a launcher that was killed is started again, where nobody stands by."""
 
@@ -123,7 +125,7 @@ def history(scene: Scene, *, standby: bool, points: Mapping[int, Fate], second: 
     setup = Setup(
         settings=chosen,
         launchers=dict.fromkeys(names, chosen),
-        points={FIRST: points, STANDBY: second},
+        points={FIRST: points, STANDBY if standby else AGAIN: second},
         lives={} if standby else {FIRST: RESTART},
     )
     return History(seed=1, setup=setup, events=scene.events)
@@ -153,7 +155,7 @@ class Case:
             SCENES[self.scene],
             standby=self.standby,
             points={self.point: self.fate},
-            second={self.then: Fate.KILLED} if self.standby and self.then else {},
+            second={self.then: Fate.KILLED} if self.then else {},
         )
 
     def __str__(self) -> str:
@@ -162,15 +164,28 @@ class Case:
         return f"--scene {self.scene} --point {self.point} --fate {self.fate.name.lower()}{standby}{more}"
 
 
-def every_point(points: Callable[[Scene], int] = lambda scene: len(points_of(scene))) -> Iterator[Case]:
-    """Yield every point of every scene with every fate; whoever is killed is started again, and, apart from that,
+FATES_WITH_STANDBY = (Fate.KILLED, Fate.LATE, Fate.AWAY)
+PAIRS_OF_A_SCENE = 40
+"""Pairs of points tried in each scene; there are many more."""
+
+
+def every_point(names: Iterable[str] = SCENES) -> Iterator[Case]:
+    """Yield every point of some scenes with every fate: whoever is killed is started again, and, apart from that,
     another one stands by."""
-    for name, scene in SCENES.items():
-        for point in range(1, points(scene) + 1):
+    for name in names:
+        for point in range(1, len(points_of(SCENES[name])) + 1):
             for fate in Fate:
                 yield Case(scene=name, point=point, fate=fate, standby=False)
-            for fate in (Fate.KILLED, Fate.LATE, Fate.AWAY):
+            for fate in FATES_WITH_STANDBY:
                 yield Case(scene=name, point=point, fate=fate, standby=True)
 
 
-__all__ = ["BIG", "SCENES", "Case", "Scene", "every_point", "history", "points_of", "provider", "replace", "settings"]
+def pairs(names: Iterable[str] = SCENES) -> Iterator[Case]:
+    """Yield pairs, spread evenly over each scene: the first one is killed at one point, whoever comes after it at one
+    of its own."""
+    for name in names:
+        count = len(points_of(SCENES[name]))
+        for number in range(PAIRS_OF_A_SCENE):
+            point = 1 + number * count // PAIRS_OF_A_SCENE
+            then = 1 + number * 7 % max(count // 2, 1)
+            yield Case(scene=name, point=point, fate=Fate.KILLED, standby=number % 2 == 0, then=then)

@@ -55,6 +55,24 @@ def tell(history: History, say: Callable[[str], None] = print) -> Verdict:
     return verdict
 
 
+def setting(history: History) -> Iterator[str]:
+    """Yield what a story needs to be understood: who is there, and what is configured."""
+    setup = history.setup
+    for name, chosen in setup.launchers.items():
+        yield f"launcher {name} has {', '.join(chosen.providers)}"
+    if setup.old:
+        yield "a launcher of Nodepool 11 shares the first project"
+    for provider in setup.settings.providers.values():
+        for pool in provider.pools.values():
+            yield (
+                f"provider {provider.name}: labels {', '.join(pool.labels)}, max-servers "
+                f"{pool.limits.get('instances'):g}, priority {pool.priority}, "
+                f"launch-retries {provider.launch_retries}, max-concurrency {provider.max_concurrency}"
+            )
+    for label in setup.settings.labels.values():
+        yield f"label {label.name}: min-ready {label.min_ready}, max-ready-age {label.max_ready_age:g}"
+
+
 class _Listener(logging.Handler):
     def __init__(self, stage: Stage, line: Callable[[str], None]) -> None:
         super().__init__()

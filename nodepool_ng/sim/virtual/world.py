@@ -74,7 +74,7 @@ class Installation:
         """Told of every cloud call that was carried out."""
         self.referee = Referee(self.tree, self.regions, self.timeline.now, self.launcher_of)
         self._clouds: dict[VirtualLauncher, VirtualClouds] = {}
-        self._pool_ids: dict[VirtualLauncher, dict[PoolKey, PoolId]] = {}
+        self.pool_ids: dict[VirtualLauncher, dict[PoolKey, PoolId]] = {}
         self._sessions: dict[SessionId, VirtualLauncher | None] = {}
         self.client = MemoryStore(self.tree, lambda: MESSAGE_TIME)
         self.client.start()
@@ -96,7 +96,7 @@ class Installation:
             self.timeline, launcher, self.referee, self._drivers(settings), self.regions, self.late_lists, self._called
         )
         mirror = Mirror(store, launcher.post, decode=reading)
-        self._pool_ids[launcher] = {}
+        self.pool_ids[launcher] = {}
         world = World(
             settings=settings,
             installation=INSTALLATION,
@@ -149,7 +149,7 @@ class Installation:
         }
 
     def _ids(self, launcher: VirtualLauncher, settings: Settings) -> dict[PoolKey, PoolId]:
-        known = self._pool_ids[launcher]
+        known = self.pool_ids[launcher]
         return {
             key: known.setdefault(key, PoolId(f"{launcher.name}-PoolWorker.{key[0]}-{key[1]}-{self._hex()}"))
             for key in pool_keys(settings)
