@@ -172,6 +172,7 @@ class Stage:
             case ev.StandStill(launcher=name, seconds=seconds):
                 self._slots[name].stand_still(seconds)
             case ev.Lag(launcher=name, seconds=seconds, most=most):
+                self.place.referee.slow.add(name)
                 self._lags[name] = (timeline.monotonic() + seconds, most)
             case ev.Jump(launcher=name, seconds=seconds):
                 self._slots[name].clock.offset += seconds

@@ -11,10 +11,20 @@ from enum import StrEnum
 
 from nodepool_ng.drivers import MARK_ATTEMPT, MARK_INSTALLATION, MARK_NODE, ServerOrder
 from nodepool_ng.model.component import Component
-from nodepool_ng.model.ids import AttemptId, InstallationId, NodeId, PoolId, ProviderName, RequestId, Seconds, Timestamp
+from nodepool_ng.model.ids import (
+    AttemptId,
+    InstallationId,
+    NodeId,
+    ProviderName,
+    RequestId,
+    Seconds,
+    ServerId,
+    Timestamp,
+)
 from nodepool_ng.model.lifecycle import NODE_TRANSITIONS, REQUEST_TRANSITIONS, NodeEvent, NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.model.server import ServerStatus
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Server, Status
 from nodepool_ng.sim.virtual.process import SESSION_TIMEOUT, VirtualLauncher
@@ -84,6 +94,8 @@ class Referee:
         self.breaches: list[Breach] = []
         self.excused: set[ProviderName] = set()
         """Providers that may decline what they could serve, since something was done to their clouds."""
+        self.slow: set[str] = set()
+        """Launchers whose writes may take so long that they learn better meanwhile."""
         self.reloaded: dict[str, Timestamp] = {}
         """When a launcher was last given other settings."""
         self._tree = tree
@@ -281,6 +293,9 @@ class Referee:
         provider = node.provider or ProviderName("")
         facts = launcher.reconciler.world.clouds.facts.get(provider)
         server = self._regions[provider].servers.rows.get(node.server_id or "")
+        known = facts.servers.get(ServerId(node.server_id or "")) if facts else None
+        if known is not None and known.status is ServerStatus.FAILED and launcher.name not in self.slow:
+            wrong(f"it has seen the server of node {node.id} in ERROR")
         looked = facts.full_listed if facts and facts.full_listed is not None else 0.0
         if server is None:
             wrong(f"node {node.id} has no server")
@@ -358,4 +373,4 @@ def _request_of(written: Written, data: bytes | None) -> NodeRequest | None:
     return found if isinstance(found, NodeRequest) else None
 
 
-__all__ = ["INSTALLATION", "SETTLE", "Breach", "PoolId", "Promise", "Referee", "is_ours"]
+__all__ = ["INSTALLATION", "SETTLE", "Breach", "Promise", "Referee", "is_ours"]
