@@ -28,6 +28,7 @@ from nodepool_ng.plan import capacity, claimed, launch, leaks, nodes
 from nodepool_ng.plan.standing import Standing
 from nodepool_ng.shell.effect import CloudCall, Effect, Fence, StoreRound, ask
 from nodepool_ng.sim.virtual import world as virtual_world
+from nodepool_ng.sim.virtual.campaign import try_out
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.changes import Completed, SessionChange
 from nodepool_ng.zk.mirror import Mirror
@@ -217,11 +218,6 @@ def foreign_server_deleted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leaks, "marked", lambda s, provider, server: server.provider == provider and server.node is not None)
 
 
-def standby_not_answered_for(patch: pytest.MonkeyPatch) -> None:
-    """Not among the seventeen: nobody gives back a lock that an old decision brought."""
-    patch.setattr(nodes, "_spares", lambda *args: None)
-
-
 RULES: Mapping[str, tuple[Break, int]] = MappingProxyType(
     {
         "intent skipped": (intent_skipped, 5),
@@ -242,3 +238,13 @@ RULES: Mapping[str, tuple[Break, int]] = MappingProxyType(
     }
 )
 """The rule, how it is broken, and within how many random histories that is noticed."""
+
+
+def breaking(rule: str, most: int) -> int | None:
+    """Play random histories with a broken rule; return how many it took until somebody noticed, or None."""
+    with pytest.MonkeyPatch.context() as patch:
+        RULES[rule][0](patch)
+        for seed in range(most):
+            if try_out(seed).breach is not None:
+                return seed + 1
+    return None

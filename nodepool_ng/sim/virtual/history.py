@@ -25,7 +25,7 @@ from nodepool_ng.sim.virtual.world import CALLER, MESSAGE_TIME, Installation
 from nodepool_ng.zk import paths
 
 BIG = LabelName("big")
-REST_WITHIN: Seconds = 900.0
+REST_WITHIN: Seconds = 400.0
 """How long after the last disturbance everything must have come to rest."""
 REST_STEP: Seconds = 5.0
 HEALED: Seconds = 1.0

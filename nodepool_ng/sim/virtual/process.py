@@ -19,7 +19,7 @@ from nodepool_ng.zk.store import Answer, Commit, Verb
 from nodepool_ng.zk.tree import SessionId
 
 SESSION_TIMEOUT: Seconds = 10.0
-PLANNING_TIME: Seconds = 0.0004
+PLANNING_TIME: Seconds = 0.001
 """What one pass of the planner takes. The loop leaves nine times as much between two of them."""
 SHORT_CUT: Seconds = 3.0
 LONG_CUT: Seconds = 14.0
@@ -37,18 +37,20 @@ class Fate(StrEnum):
 
 
 class WorkingClock:
-    """A process's own clock, which may be wrong; looking at it takes the time that work takes between two looks."""
+    """A process's own clock, which may be wrong. While it plans, time passes between two looks, for itself alone."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.offset: Seconds = 0.0
         self._timeline = timeline
+        self.planning = False
         self._worked = 0.0
 
     def now(self) -> Timestamp:
         return self._timeline.now() + self.offset
 
     def monotonic(self) -> float:
-        self._worked += PLANNING_TIME
+        if self.planning:
+            self._worked += PLANNING_TIME
         return self._timeline.monotonic() + self._worked
 
 
@@ -201,13 +203,13 @@ class VirtualLauncher:
             return
         if self._held_up(self.turn):
             return
-        self.busy = True
+        self.busy = self.clock.planning = True
         try:
             wake = self.reconciler.turn()
         except Exception:  # noqa: BLE001 - the reconciler's edge: a daemon would log it, here it is a finding
             self._defect(f"{self.name} could not plan:\n{traceback.format_exc()}")
             wake = self.clock.now() + 1.0
-        self.busy = False
+        self.busy = self.clock.planning = False
         if wake is not None:
             at = self._timeline.monotonic() + max(wake - self.clock.now(), 0.0)
             if at not in self._wakes:
