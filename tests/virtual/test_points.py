@@ -1,4 +1,4 @@
-"""Every point of the ordinary work, struck once with every fate; and pairs of points."""
+"""Every point of the ordinary work, struck once: killed, taken over, and one fate more; and pairs of points."""
 
 from collections import Counter
 
@@ -27,7 +27,7 @@ def test_no_strike_at_any_point_breaks_a_promise(capsys: pytest.CaptureFixture[s
     results = list(try_all(cases, CORES))
     failed = [result for result in results if result.breach is not None]
     assert not failed, "\n".join(f"{command(result.task)}\n  {result.breach}" for result in failed)
-    assert len(results) == len(cases) > 3000
+    assert len(results) == len(cases) > 1500
     points = len({(case.scene, case.point) for case in cases})
     with capsys.disabled():
-        print(f"\n{points} points in {len(SCENES)} scenes, {len(Fate)} fates: {len(cases)} histories")
+        print(f"\n{points} points in {len(SCENES)} scenes, {len(Fate)} fates in turn: {len(cases)} histories")

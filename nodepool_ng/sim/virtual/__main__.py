@@ -1,5 +1,6 @@
 """`python -m nodepool_ng.sim.virtual`: try to break the promises, and tell the story when one is broken."""
 
+import logging
 import os
 import sys
 import time
@@ -22,6 +23,7 @@ FATES = {fate.name.lower(): fate for fate in Fate}
 @click.option("--seed", type=int, help="Tell the story of one seed.")
 @click.option("--only", help="Of its events only these, counted from 0, separated by commas.")
 @click.option("--points", is_flag=True, help="Strike every point of every scene.")
+@click.option("--all-fates", is_flag=True, help="With --points: with every fate.")
 @click.option("--pairs", "with_pairs", is_flag=True, help="With --points: and pairs of them.")
 @click.option(
     "--scene", type=click.Choice(list(SCENES)), help="A scene: tell its story, or with --points only this one."
@@ -38,6 +40,7 @@ def main(
     seed: int | None,
     only: str | None,
     points: bool,
+    all_fates: bool,
     with_pairs: bool,
     scene: str | None,
     point: int,
@@ -48,6 +51,7 @@ def main(
     failures: int,
 ) -> None:
     """Try to break the promises in virtual time; see docs/promises.rst. Ends with 1 when one was broken."""
+    logging.disable(logging.CRITICAL)
     if seed is not None:
         history = history_of(seed)
         if only is not None:
@@ -59,7 +63,7 @@ def main(
     tasks: list[Task] = list(range(start, start + seeds))
     if points:
         names = tuple(SCENES) if scene is None else (scene,)
-        tasks += every_point(names)
+        tasks += every_point(names, all_fates=all_fates)
         tasks += pairs(names) if with_pairs else ()
     if not tasks:
         raise click.UsageError("say what to try: --seeds, --points, --seed or --scene")

@@ -1,7 +1,8 @@
 """Nobody waits without a reason: judged now and then, from outside.
 
 A request may wait although a pool has room for it, because the room is reserved for one that is ahead of it. But each
-of those ahead reserves in one pool only. So with more pools that have room than requests ahead, it has to be served.
+of those ahead reserves in one pool only. So with more pools that have room than requests ahead, it has to be served;
+pools of lower preference do not count, since it may wait for a better one.
 """
 
 from collections.abc import Iterator
@@ -45,8 +46,15 @@ class Patience:
             return
         pools = list(self._pools())
         for ahead, request in enumerate(sorted(waiting, key=rank)):
-            if request.provider is None and sum(self._has_room(pool, request) for pool in pools) > ahead:
+            best = min((pool.priority for pool in self._configured() if self._able(pool, request)), default=0)
+            roomy = sum(pool.priority <= best and self._has_room(pool, request) for pool in pools)
+            if request.provider is None and roomy > ahead:
                 yield request.id
+
+    def _configured(self) -> Iterator[Pool]:
+        for launcher in self._place.living():
+            for provider in launcher.reconciler.world.settings.providers.values():
+                yield from provider.pools.values()
 
     def _pools(self) -> Iterator[Pool]:
         """Yield the pools that a launcher acts for at the moment, as far as nothing keeps it from doing so."""
@@ -61,6 +69,8 @@ class Patience:
 
     def _has_room(self, pool: Pool, request: NodeRequest) -> bool:
         there = self._place.referee.members(pool.key)
+        return there + len(request.labels) <= pool.limits.get("instances") and self._able(pool, request)
+
+    def _able(self, pool: Pool, request: NodeRequest) -> bool:
         ids = {pool_id for known in self._place.pool_ids.values() for key, pool_id in known.items() if key == pool.key}
-        fits = there + len(request.labels) <= pool.limits.get("instances")
-        return fits and set(request.labels) <= set(pool.labels) and not ids.intersection(request.declined_by)
+        return set(request.labels) <= set(pool.labels) and not ids.intersection(request.declined_by)

@@ -118,6 +118,10 @@ class Referee:
         """Return how many nodes a pool has."""
         return len(self._members.get(pool, ()))
 
+    def recorded(self, server_id: str) -> bool:
+        """Tell whether a record has ever named a server."""
+        return server_id in self._serving
+
     def judge(self, deed: Deed) -> None:
         """See whether a transaction keeps the promises."""
         launcher = self._who(deed.session) if deed.nodes or deed.requests else None

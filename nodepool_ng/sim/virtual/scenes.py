@@ -164,20 +164,23 @@ class Case:
         return f"--scene {self.scene} --point {self.point} --fate {self.fate.name.lower()}{standby}{more}"
 
 
-FATES_WITH_STANDBY = (Fate.KILLED, Fate.LATE, Fate.AWAY)
 PAIRS_OF_A_SCENE = 40
 """Pairs of points tried in each scene; there are many more."""
+_OTHERS = (Fate.CUT, Fate.LATE, Fate.AWAY, Fate.EXPIRED)
 
 
-def every_point(names: Iterable[str] = SCENES) -> Iterator[Case]:
-    """Yield every point of some scenes with every fate: whoever is killed is started again, and, apart from that,
-    another one stands by."""
+def every_point(names: Iterable[str] = SCENES, *, all_fates: bool = False) -> Iterator[Case]:
+    """Yield every point of some scenes: killed and started again, killed with another one standing by, and one of the
+    other fates in turn, or all of them."""
     for name in names:
         for point in range(1, len(points_of(SCENES[name])) + 1):
-            for fate in Fate:
-                yield Case(scene=name, point=point, fate=fate, standby=False)
-            for fate in FATES_WITH_STANDBY:
-                yield Case(scene=name, point=point, fate=fate, standby=True)
+            yield Case(scene=name, point=point, fate=Fate.KILLED, standby=False)
+            yield Case(scene=name, point=point, fate=Fate.KILLED, standby=True)
+            for number, fate in enumerate(_OTHERS):
+                if all_fates:
+                    yield Case(scene=name, point=point, fate=fate, standby=False)
+                if all_fates or number == point % len(_OTHERS):
+                    yield Case(scene=name, point=point, fate=fate, standby=True)
 
 
 def pairs(names: Iterable[str] = SCENES) -> Iterator[Case]:
