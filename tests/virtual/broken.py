@@ -226,7 +226,7 @@ RULES: Mapping[str, tuple[Break, int]] = MappingProxyType(
         "writes carried into a new session": (writes_carried_into_a_new_session, 100),
         "walk skipped after a reconnect in the same session": (walk_skipped, 100),
         "delete before a committed deleting": (delete_before_deleting, 20),
-        "leak judged on a mirror older than the list": (leak_judged_on_an_old_mirror, 100),
+        "leak judged on a mirror older than the list": (leak_judged_on_an_old_mirror, 200),
         "duplicate server ignored": (duplicate_ignored, 200),
         "decline during a registry gap": (decline_during_a_registry_gap, 100),
         "actions in flight not counted": (actions_in_flight_not_counted, 100),
