@@ -38,6 +38,8 @@ class OldLauncher:
         self._actor = Actor("old launcher", timeline, tree, 0.001)
         self._id = PoolId("old-PoolWorker.old-main-1")
         self._busy: set[RequestId] = set()
+        self._crowded = False
+        """A request waits for room: a spare node makes way."""
         self._actor.run(self._register())
         self._actor.run(self._sweep())
         self._actor.run(self._find_lost())
@@ -73,6 +75,7 @@ class OldLauncher:
         if request.provider is not None and any(pool.provider_name == request.provider for pool in others):
             return
         if mine and len(request.labels) <= SLOTS and len(self._nodes()) + len(request.labels) > SLOTS:
+            self._crowded = True
             return
         contender = yield from lock(self._actor, paths.request_lock(request.id), 0.0)
         if contender is None:
@@ -159,13 +162,19 @@ class OldLauncher:
                 found = yield from read_node(NodeId(name))
                 if found is None:
                     yield from self._remove(NodeId(name), held)
-                elif found[0].state in GARBAGE_WHEN_UNLOCKED or self._held_long_enough(found[0]):
+                elif self._done_with(found[0]):
                     yield from self._finish(found[0], held)
                 elif self._over(found[0]):
                     yield from self._write(replace(found[0], allocated_to=None))
                     yield from commit(Delete(held))
                 else:
                     yield from commit(Delete(held))
+
+    def _done_with(self, node: Node) -> bool:
+        if node.free and self._crowded:
+            self._crowded = False
+            return True
+        return node.state in GARBAGE_WHEN_UNLOCKED or self._held_long_enough(node)
 
     def _held_long_enough(self, node: Node) -> bool:
         limit = hold_limit(node, 0)
