@@ -6,7 +6,7 @@ from functools import partial
 
 from nodepool_ng.drivers import MARK_INSTALLATION, MARK_NODE, MARK_POOL, MARK_PROVIDER
 from nodepool_ng.model.ids import LabelName, NodeId, ProviderName, Seconds
-from nodepool_ng.model.lifecycle import NodeEvent
+from nodepool_ng.model.lifecycle import NodeEvent, NodeState
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.settings import Pool, Provider, Settings
 from nodepool_ng.sim.server import Caller, Server, ServerAsk
@@ -111,6 +111,7 @@ class Stage:
         while not broken():
             timeline.run_until(broken, timeline.monotonic() + REST_STEP)
             self._confirm_sweeps()
+            self._end_holds()
             reasons = [*self._open_jobs(), *complaints(place)]
             if not reasons or timeline.monotonic() > healed + REST_WITHIN:
                 break
@@ -303,14 +304,17 @@ class Stage:
             settings = region.settings.model_copy(update={"quota": RegionQuota(), "faults": ()})
             region.gate.change(settings)
             self._latency(provider, None, 0.0)
-        for node in self.place.tree.nodes().values():
-            if node.comment == HELD_BY_OPERATOR:
-                self._operator.change(node.id, NodeEvent.UNWANTED)
         for name in self._setup.launchers:
             launcher = self._slots[name]
             launcher.points.fates.clear()
             launcher.go_on()
             self._start(name)
+
+    def _end_holds(self) -> None:
+        """Nobody else ends what an operator holds."""
+        for node in self.place.tree.nodes().values():
+            if node.comment == HELD_BY_OPERATOR and node.state is NodeState.HOLD:
+                self._operator.change(node.id, NodeEvent.UNWANTED)
 
     def _confirm_sweeps(self) -> None:
         """Do what the alarms ask an operator for, after an order to erase a provider."""
