@@ -8,7 +8,7 @@ import pytest
 from nodepool_ng.sim.virtual import chance, story
 from nodepool_ng.sim.virtual.campaign import command, try_all
 from nodepool_ng.sim.virtual.history import Stage, play
-from nodepool_ng.sim.virtual.promises import Promise
+from nodepool_ng.sim.virtual.promise import Promise
 from nodepool_ng.sim.virtual.shrink import kept, shortest
 from tests.virtual.broken import RULES, breaking
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from nodepool_ng.sim.virtual.history import REST_WITHIN
-from nodepool_ng.sim.virtual.promises import Promise
+from nodepool_ng.sim.virtual.promise import Promise
 from nodepool_ng.sim.virtual.scenes import SCENES
 from tests.virtual.broken import RULES
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from nodepool_ng.model.ids import Seconds
 from nodepool_ng.sim.virtual import chance
 from nodepool_ng.sim.virtual.history import History, play
-from nodepool_ng.sim.virtual.promises import Breach
+from nodepool_ng.sim.virtual.promise import Breach
 from nodepool_ng.sim.virtual.scenes import Case
 
 CHUNK = 25

@@ -67,6 +67,7 @@ def complaints(installation: Installation) -> Iterator[str]:
                 yield f"the lock of request {request_id} is held"
             case _:
                 pass
+    yield from installation.referee.images.complaints()
     for launcher in installation.living():
         world = launcher.reconciler.world
         for node_id in {*nodes, *world.picture.nodes}:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from nodepool_ng.drivers import MARK_INSTALLATION, MARK_NODE, MARK_POOL, MARK_PROVIDER
 from nodepool_ng.model.ids import LabelName, NodeId, ProviderName, Seconds
@@ -13,13 +14,15 @@ from nodepool_ng.sim.server import Caller, Server, ServerAsk
 from nodepool_ng.sim.settings import Fault, Latency, RegionSettings, Span
 from nodepool_ng.sim.settings import Quota as RegionQuota
 from nodepool_ng.sim.virtual import events as ev
+from nodepool_ng.sim.virtual.builder import Disk
 from nodepool_ng.sim.virtual.check import complaints
 from nodepool_ng.sim.virtual.client import After, Job, VirtualScheduler
 from nodepool_ng.sim.virtual.foreign import OldLauncher
 from nodepool_ng.sim.virtual.operator import HELD_BY_OPERATOR, Operator
 from nodepool_ng.sim.virtual.patience import Patience
-from nodepool_ng.sim.virtual.process import Fate, Points, VirtualLauncher
-from nodepool_ng.sim.virtual.promises import Breach, Promise, is_ours
+from nodepool_ng.sim.virtual.process import Fate, Points, VirtualProcess
+from nodepool_ng.sim.virtual.promise import Breach, Promise
+from nodepool_ng.sim.virtual.promises import is_ours
 from nodepool_ng.sim.virtual.scripts import Actor
 from nodepool_ng.sim.virtual.world import CALLER, MESSAGE_TIME, Installation
 from nodepool_ng.zk import paths
@@ -40,6 +43,7 @@ class Setup:
     settings: Settings
     launchers: Mapping[str, Settings]
     region: RegionSettings = REGION
+    builders: Mapping[str, Settings] = field(default_factory=dict)
     old: bool = False
     points: Mapping[str, Mapping[int, Fate]] = field(default_factory=dict)
     """What happens at which point of a launcher's first life; for systematic histories."""
@@ -76,7 +80,8 @@ class Stage:
         self._setup = setup
         self._remember = remember
         self._told = told
-        self._slots: dict[str, VirtualLauncher] = {}
+        self._slots: dict[str, VirtualProcess[Any]] = {}
+        self._disks = {name: Disk(builder_id=f"builder of {name}") for name in setup.builders}
         self._settings = dict(setup.launchers)
         self._schedulers: list[VirtualScheduler] = []
         self._lags: dict[str, tuple[float, Seconds]] = {}
@@ -92,7 +97,7 @@ class Stage:
         """Let everything happen; stop at the first breach."""
         place, timeline = self.place, self.place.timeline
         timeline.run(0.1)
-        for name in self._setup.launchers:
+        for name in (*self._setup.builders, *self._setup.launchers):
             self._start(name, self._setup.points.get(name))
         for event in self._history.events:
             timeline.schedule(event.at, partial(self._happen, event))
@@ -145,7 +150,11 @@ class Stage:
             return
         points = Points(dict(fates or {}))
         points.remember = self._remember
-        launcher = self.place.launcher(name, points, self._settings[name])
+        launcher: VirtualProcess[Any]
+        if name in self._disks:
+            launcher = self.place.builder(name, self._disks[name], self._setup.builders[name], points)
+        else:
+            launcher = self.place.launcher(name, points, self._settings[name])
         self._slots[name] = launcher
         self.points[name] = points.at
         again = self._setup.lives.get(name)
@@ -180,6 +189,8 @@ class Stage:
                 self._slots[name].turn()
             case ev.Reload(change=change):
                 self._reload(change)
+            case ev.BuildImage(image=image):
+                self.place.create(paths.build_requested(image))
             case ev.Operate(order=order, which=which):
                 self._operate(order, which)
             case _:
@@ -304,7 +315,7 @@ class Stage:
             settings = region.settings.model_copy(update={"quota": RegionQuota(), "faults": ()})
             region.gate.change(settings)
             self._latency(provider, None, 0.0)
-        for name in self._setup.launchers:
+        for name in (*self._setup.builders, *self._setup.launchers):
             launcher = self._slots[name]
             launcher.points.fates.clear()
             launcher.go_on()

@@ -11,7 +11,7 @@ from nodepool_ng.model.ids import RequestId, Seconds, Timestamp
 from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.request import NodeRequest, rank
 from nodepool_ng.model.settings import Pool
-from nodepool_ng.sim.virtual.promises import Promise
+from nodepool_ng.sim.virtual.promise import Promise
 from nodepool_ng.sim.virtual.world import Installation
 from nodepool_ng.zk import paths
 
@@ -63,6 +63,8 @@ class Patience:
             launcher = place.launcher_of(place.tree.holder(paths.lease(name)))
             provider = launcher.reconciler.world.settings.providers.get(name) if launcher else None
             if launcher is None or provider is None or name in place.referee.excused:
+                continue
+            if launcher.name in place.referee.slow:
                 continue
             if launcher.undisturbed and provider.max_concurrency < 0:
                 yield from provider.pools.values()
