@@ -1,9 +1,10 @@
 # What one types in a fresh checkout. Only git, make and a Python of at least 3.11 need to be there.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test lint bench simulate clean
 
 ARGS ?=
+SEEDS ?= 1000
 BIN := .venv/bin
 
 help:
@@ -12,6 +13,7 @@ help:
 	@echo "make test               all tests; ARGS=… goes to pytest"
 	@echo "make lint               ruff and mypy only"
 	@echo "make bench              measure; ARGS=… goes to the benchmark"
+	@echo "make simulate           try many histories with failures against the promises; SEEDS=… says how many"
 	@echo "make clean              remove what the above made in this folder"
 
 install:
@@ -40,6 +42,10 @@ bench:
 	@.ci/setup venv test
 	@.ci/setup packages demo
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+simulate:
+	@.ci/setup venv
+	@$(BIN)/python -m nodepool_ng.sim.virtual --seeds $(SEEDS) $(ARGS)
 
 clean:
 	rm -rf .venv .state .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist ./*.egg-info

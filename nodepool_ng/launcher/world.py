@@ -46,7 +46,7 @@ from nodepool_ng.model.ids import (
     Timestamp,
 )
 from nodepool_ng.model.image import Upload
-from nodepool_ng.model.lifecycle import ImageState, RequestState
+from nodepool_ng.model.lifecycle import ImageState, NodeState, RequestState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.reason import Code
@@ -487,15 +487,20 @@ class World:
                     self._first_active.setdefault(server.attempt, self.now)
 
     def _note_bereft(self, provider: ProviderName, listing: Listing) -> None:
-        """Remember which spare nodes have no working server any more. A list that was asked for before a node became
+        """Remember which ready nodes have no working server any more. A list that was asked for before a node became
         ready says nothing about it."""
         servers = self.clouds.facts[provider].servers
         if listing.full:
-            spares = [node for key, found in self.census.spare.items() if key[0] == provider for node in found.values()]
+            ready = [node for key, found in self.census.spare.items() if key[0] == provider for node in found.values()]
+            ready += [node for node in self.census.allocated.values() if node.provider == provider]
         else:
             told = [self.census.nodes.get(server.node) for server in listing.servers if server.node is not None]
-            spares = [node for node in told if node is not None and node.free and node.provider == provider]
-        for node in spares:
+            ready = [
+                node
+                for node in told
+                if node is not None and node.state is NodeState.READY and node.provider == provider
+            ]
+        for node in ready:
             server = servers.get(ServerId(node.server_id)) if node.server_id else None
             lost = server is None or server.status is ServerStatus.FAILED
             if lost and node.server_id and listing.asked > node.state_time:

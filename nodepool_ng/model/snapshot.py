@@ -139,7 +139,7 @@ class Snapshot:
     recorded: Set[NodeId] = frozenset()
     """Nodes that had a record in this tree since this process started."""
     bereft: Set[NodeId] = frozenset()
-    """Ready nodes that are nobody's, and whose servers are gone or broken."""
+    """Ready nodes whose servers are gone or broken."""
     sweeps_confirmed: Mapping[ProviderName, Timestamp] = field(default_factory=_nothing)
     """Providers whose large sweep an operator permitted, and since when that is known."""
     addressing: Mapping[AttemptId, Addressing] = field(default_factory=_nothing)

@@ -36,6 +36,10 @@ def go_on(desk: Desk, request: NodeRequest) -> None:
     if pool is None:
         desk.agenda.add(_released(request))
         return
+    bereft = [node for node in nodes if node.id in s.bereft and node.state is NodeState.READY]
+    if bereft:
+        _drop(desk, request, bereft)
+        return
     steps = {node.id: progress(s, node) for node in nodes if _is_building(desk, node)}
     failed = next((step.reason for step in steps.values() if isinstance(step, Failed)), None)
     if failed is not None:
@@ -49,6 +53,7 @@ def go_on(desk: Desk, request: NodeRequest) -> None:
     if any(isinstance(step, NoRoom) for step in steps.values()):
         return
     booted = {node_id: step for node_id, step in steps.items() if isinstance(step, Booted)}
+    desk.ledger.landed(pool.provider, len(booted))
     order = matched(
         request.labels,
         sorted(nodes, key=lambda node: (node.state is not NodeState.READY, node.id not in booted, node.id)),
@@ -58,6 +63,13 @@ def go_on(desk: Desk, request: NodeRequest) -> None:
         _replace(desk, request, pool, nodes, missing)
     else:
         _hand_over(desk, request, pool, [node for node in order if node is not None], booted)
+
+
+def _drop(desk: Desk, request: NodeRequest, bereft: list[Node]) -> None:
+    """Delete ready nodes that lost their servers while they were waiting for the others; they are replaced next."""
+    for node in bereft:
+        why = Reason(code=Code.SERVER_LOST, provider=node.provider, pool=node.pool, request=request.id)
+        desk.agenda.add(RetireNode(node=node.id, expect=NodeState.READY, why=why))
 
 
 def _pool_of(desk: Desk, nodes: list[Node]) -> Pool | None:

@@ -207,6 +207,9 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
         case AttemptState.UNKNOWN if listed is not None and listed >= attempt.since + UNKNOWN_GRACE:
             detail = attempt.detail or "nobody knows whether the cloud was asked"
             return _again(s, node, provider, detail, counted=bool(attempt.detail))
+        case _ if listed is None and (facts is None or facts.error is None):
+            # It may be up for long: a launcher that just took over looks before it gives up.
+            return Wait(s.now + 1.0)
         case _ if s.now >= deadline:
             return _again(s, node, provider, f"no server after {provider.launch_timeout:g} s", Trouble.CREATE_TIMEOUT)
         case AttemptState.UNKNOWN:

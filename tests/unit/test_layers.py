@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "launcher": {"model", "config", "drivers", "plan", "shell", "telemetry", "web", "zk"},
     "builder": {"model", "config", "drivers", "plan", "shell", "telemetry", "zk"},
     "cli": {"model", "config", "listing", "plan", "zk"},
-    "sim": {"model", "drivers", "launcher", "plan", "shell", "zk"},
+    "sim": {"model", "builder", "drivers", "launcher", "plan", "shell", "zk"},
     "demo": {"model", "builder", "cli", "sim", "zk"},
 }
 DOORS: dict[str, tuple[str, ...]] = {

@@ -108,13 +108,22 @@ def retire_node(world: World, action: do.RetireNode) -> Effect[Outcome]:
     if node.state in (NodeState.DELETING, NodeState.DELETED):
         return Done()
     gone = moved(node, NodeEvent.UNWANTED, world.now)
-    answer = yield from commit(Check(contender), Set(paths.node(node.id), codec.encode_node(gone), got.stat.version))
+    guards = [Check(contender)]
+    if node.state is NodeState.READY and node.allocated_to is not None:
+        guards.append(Check(world.our_contender_on_request(node.allocated_to) or ""))
+    answer = yield from commit(*guards, Set(paths.node(node.id), codec.encode_node(gone), got.stat.version))
     return ended(answer)
 
 
 def _still_to_go(world: World, node: Node, expect: NodeState) -> bool:
-    """A ready node that was given away since must not go."""
-    return node.state is expect and not (node.state is NodeState.READY and node.allocated_to is not None)
+    """A ready node that was given away since must not go; one that a request of ours still waits with may."""
+    if node.state is not expect:
+        return False
+    if node.state is not NodeState.READY or node.allocated_to is None:
+        return True
+    request = world.picture.requests.get(node.allocated_to)
+    pending = request is not None and request.record.state is RequestState.PENDING
+    return pending and world.our_contender_on_request(node.allocated_to) is not None
 
 
 def free_node(world: World, action: do.FreeNode) -> Effect[Outcome]:

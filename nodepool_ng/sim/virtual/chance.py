@@ -31,15 +31,55 @@ _DELETE_FATES = (CloudFate.REFUSED, CloudFate.ANSWER_LOST, CloudFate.SLOW, Cloud
 
 
 def history(seed: int) -> History:
-    """Return the history of a seed."""
+    """Return the history of a seed. Some kinds of trouble need several things to come together; these are chosen more
+    often than chance would bring them about."""
     rng = random.Random(seed)
-    setup = _setup(rng)
-    providers = list(setup.settings.providers)
-    jobs = [_job(rng, providers) for _ in range(rng.randint(1, MOST_JOBS))]
-    launchers = list(setup.launchers)
-    count = rng.choice((0, 1, 1, 2, 2, 3, 4, 6, MOST_EVENTS))
-    happenings = [_happening(rng, launchers, providers) for _ in range(count)]
-    return History(seed=seed, setup=setup, events=tuple(sorted([*jobs, *happenings], key=lambda event: event.at)))
+    kind = rng.random()
+    if kind < 0.08:
+        setup, events = _crowded(rng)
+    else:
+        setup = _setup(rng)
+        providers, launchers = list(setup.settings.providers), list(setup.launchers)
+        jobs = [_job(rng, providers) for _ in range(rng.randint(1, MOST_JOBS))]
+        count = rng.choice((0, 1, 1, 2, 2, 3, 4, 6, MOST_EVENTS))
+        events = [*jobs, *(_happening(rng, launchers, providers, jobs) for _ in range(count))]
+        if kind < 0.2:
+            events += _lying(rng, providers, jobs)
+        elif kind < 0.3 and len(launchers) > 1:
+            events += _laggards(rng, launchers)
+    return History(seed=seed, setup=setup, events=tuple(sorted(events, key=lambda event: event.at)))
+
+
+def _crowded(rng: random.Random) -> tuple[Setup, list[ev.Event]]:
+    """Return launchers with a small provider each, and more requests, of different sizes, than they have room for."""
+    whole = settings(provider("north", max_servers=3), provider("south", max_servers=3), min_ready={})
+    launchers = dict(zip(("one", "two"), _divided(whole, 2), strict=True))
+    events: list[ev.Event] = [
+        ev.RunJob(at=1.0, labels=(SMALL,) * rng.choice((1, 1, 2)), seconds=rng.choice((20, 40)), provider=name)
+        for name in whole.providers
+    ]
+    for _ in range(rng.randint(2, 5)):
+        count = rng.choice((1, 1, 2, 3, 3))
+        events.append(
+            ev.RunJob(at=round(4 + rng.random() * 6, 3), labels=(SMALL,) * count, seconds=rng.choice((3, 20)))
+        )
+    return Setup(settings=whole, launchers=launchers), events
+
+
+def _lying(rng: random.Random, providers: list[ProviderName], jobs: list[ev.RunJob]) -> list[ev.Event]:
+    """Return a cloud that does not tell the truth about servers it makes, for some of them, from a job on."""
+    at = rng.choice((0.1, rng.choice(jobs).at))
+    where, fate, times = rng.choice(providers), rng.choice(_CREATE_FATES), rng.choice((1, 2, 4))
+    return [ev.CloudFault(at=at, provider=where, call=Call.SERVER_CREATE, fate=fate, times=times)]
+
+
+def _laggards(rng: random.Random, launchers: list[str]) -> list[ev.Event]:
+    """Return that whoever takes over hears of everything late."""
+    lags: list[ev.Event] = [
+        ev.Lag(at=0.3, launcher=name, seconds=40.0, most=rng.choice((0.3, 1.0, 3.0))) for name in launchers[1:]
+    ]
+    fate = rng.choice((Fate.EXPIRED, Fate.LATE, Fate.AWAY, Fate.KILLED))
+    return [*lags, ev.StrikeAtPoint(at=0.2, launcher=launchers[0], point=rng.randint(8, 60), fate=fate, restart=15.0)]
 
 
 def _setup(rng: random.Random) -> Setup:
@@ -110,9 +150,13 @@ def _time(rng: random.Random) -> Seconds:
     return round(rng.random() * SPAN * rng.choice((0.2, 1.0)), 3)
 
 
-def _happening(rng: random.Random, launchers: list[str], providers: list[ProviderName]) -> ev.Event:
+def _happening(
+    rng: random.Random, launchers: list[str], providers: list[ProviderName], jobs: list[ev.RunJob]
+) -> ev.Event:
+    """Return something that happens at any time, or soon after a job began."""
     kind = rng.random()
-    at, launcher, where = _time(rng), rng.choice(launchers), rng.choice(providers)
+    soon = round(rng.choice(jobs).at + rng.random() * rng.choice((0.05, 5.0)), 3)
+    at, launcher, where = rng.choice((_time(rng), soon)), rng.choice(launchers), rng.choice(providers)
     if kind < 0.22:
         restart = rng.choice((None, 0.5, 3.0, 15.0, 30.0))
         return ev.StrikeAtPoint(

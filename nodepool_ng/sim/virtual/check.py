@@ -36,8 +36,9 @@ def complaints(installation: Installation) -> Iterator[str]:
                 continue
             marked = (server.ask.metadata or {}).get(MARK_NODE, "")
             node = nodes.get(NodeId(marked))
-            if node is None and not server.metadata and NodeId(marked) in installation.erased:
-                continue
+            recorded = installation.referee.recorded(server.id)
+            if not server.metadata and (not recorded or NodeId(marked) in installation.erased):
+                continue  # the cloud has forgotten whose it is, and no record ever said so, or an operator erased that
             if node is None:
                 yield f"server {server.name} in {provider} has no node"
             elif node.external_id != server.id:
@@ -66,6 +67,7 @@ def complaints(installation: Installation) -> Iterator[str]:
                 yield f"the lock of request {request_id} is held"
             case _:
                 pass
+    yield from installation.referee.images.complaints()
     for launcher in installation.living():
         world = launcher.reconciler.world
         for node_id in {*nodes, *world.picture.nodes}:

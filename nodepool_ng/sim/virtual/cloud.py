@@ -7,10 +7,12 @@ from typing import Any
 
 from nodepool_ng.drivers import (
     MARK_ATTEMPT,
+    MARK_BUILD,
     MARK_INSTALLATION,
     MARK_NODE,
     MARK_POOL,
     MARK_PROVIDER,
+    MARK_UPLOAD,
     Capacity,
     DriverError,
     Image,
@@ -27,6 +29,7 @@ from nodepool_ng.drivers import (
 from nodepool_ng.drivers import calls as verbs
 from nodepool_ng.model.ids import (
     AttemptId,
+    BuildId,
     InstallationId,
     LabelName,
     NodeId,
@@ -34,19 +37,24 @@ from nodepool_ng.model.ids import (
     Seconds,
     ServerId,
     Timestamp,
+    UploadId,
 )
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.server import Addresses, LabelFacts, ServerStatus
 from nodepool_ng.model.server import Server as Seen
 from nodepool_ng.model.settings import PoolLabel, Provider
 from nodepool_ng.sim.calls import Call
+from nodepool_ng.sim.images import Content
+from nodepool_ng.sim.images import Image as SimImage
 from nodepool_ng.sim.refused import Refused as SimRefused
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Caller, Server, ServerAsk, Status
-from nodepool_ng.sim.virtual.process import VirtualLauncher
+from nodepool_ng.sim.virtual.process import VirtualProcess
 from nodepool_ng.sim.virtual.promises import Referee
 from nodepool_ng.sim.virtual.timeline import Timeline
 
+UPLOAD_TIME: Seconds = 3.0
+_BYTES = Content(size=1, md5="0", sha512="0")
 THREADS = 32
 """Calls to one provider at the same time, as in a daemon."""
 
@@ -105,6 +113,7 @@ class ModelDriver:
             raise Misconfigured(f"there is no flavor for label {order.label.name}")
         ask = ServerAsk(
             name=order.name,
+            image=order.image,
             flavor=flavor,
             metadata={**order.properties, **_metadata(order.marks)},
             zone=order.zone,
@@ -122,13 +131,24 @@ class ModelDriver:
         return str(_refusals(lambda: self._region.servers.console(self._caller, server, now=self._now)))
 
     def upload_image(self, order: ImageOrder, progress: Callable[[int], None]) -> str:
-        raise Refused("this simulation has no images")
+        """The cloud has the image at once; `VirtualClouds` takes the time."""
+        wanted = {"name": order.name, "disk_format": order.format, **_metadata(order.marks)}
+        images = self._region.images
+        image = _refusals(lambda: images.create(self._caller, wanted, now=self._now))
+        fault = _refusals(lambda: images.begin_upload(self._caller, image.id, now=self._now))
+        _refusals(lambda: images.end_upload(image.id, _BYTES, fault, now=self._now))
+        return str(image.id)
 
     def delete_image(self, image: str) -> None:
-        raise Refused("this simulation has no images")
+        try:
+            _refusals(lambda: self._region.images.delete(self._caller, image, now=self._now))
+        except Refused:
+            if image in self._region.images.rows:
+                raise
 
     def list_images(self) -> tuple[Image, ...]:
-        return ()
+        found = _refusals(lambda: self._region.images.list(self._caller, now=self._now))
+        return tuple(_image(each, self._now) for each in found if each.project == self._caller.project)
 
     def close(self) -> None:
         pass
@@ -176,6 +196,19 @@ def _mark(marks: Mapping[str, str], name: str, kind: Callable[[str], Any]) -> An
     return kind(marks[name]) if name in marks else None
 
 
+def _image(image: SimImage, now: float) -> Image:
+    marks = image.properties
+    return Image(
+        id=image.id,
+        name=image.name,
+        status=image.status(now),
+        provider=_mark(marks, MARK_PROVIDER, ProviderName),
+        build=_mark(marks, MARK_BUILD, BuildId),
+        upload=_mark(marks, MARK_UPLOAD, UploadId),
+        installation=_mark(marks, MARK_INSTALLATION, InstallationId),
+    )
+
+
 def _metadata(marks: Marks) -> dict[str, str]:
     written = {
         MARK_PROVIDER: marks.provider,
@@ -183,6 +216,8 @@ def _metadata(marks: Marks) -> dict[str, str]:
         MARK_NODE: marks.node,
         MARK_POOL: marks.pool,
         MARK_ATTEMPT: marks.attempt,
+        MARK_BUILD: marks.build,
+        MARK_UPLOAD: marks.upload,
     }
     return {name: value for name, value in written.items() if value is not None}
 
@@ -209,18 +244,21 @@ _LATENCY: Mapping[type, Call] = MappingProxyType(
         verbs.Create: Call.SERVER_CREATE,
         verbs.Remove: Call.SERVER_DELETE,
         verbs.ReadConsole: Call.SERVER_CONSOLE,
+        verbs.UploadImage: Call.IMAGE_UPLOAD,
+        verbs.RemoveImage: Call.IMAGE_DELETE,
+        verbs.ListImages: Call.IMAGE_LIST,
     }
 )
 
 
 class VirtualClouds:
-    """Calls drivers as a launcher's API threads do, in virtual time: half of the latency before the cloud hears of a
+    """Calls drivers as a daemon's API threads do, in virtual time: half of the latency before the cloud hears of a
     call, half before its answer is heard. `late_lists` makes the answers of lists later still, by provider."""
 
     def __init__(
         self,
         timeline: Timeline,
-        launcher: VirtualLauncher,
+        launcher: VirtualProcess[Any],
         referee: Referee,
         drivers: Mapping[ProviderName, ModelDriver],
         regions: Mapping[ProviderName, Region],
@@ -250,6 +288,8 @@ class VirtualClouds:
             return
         self._busy[provider] = self._busy.get(provider, 0) + 1
         half = self._regions[provider].gate.latency(_LATENCY[type(call)]) / 2
+        if isinstance(call, verbs.UploadImage):
+            half += UPLOAD_TIME / 2
         asked = self._launcher.clock.now()
         driver = self._drivers[provider]
         if isinstance(call, verbs.Create):
@@ -260,6 +300,8 @@ class VirtualClouds:
                 return
             if isinstance(call, verbs.Remove):
                 self._referee.deleting(self._launcher, provider, call.server)
+            if isinstance(call, verbs.RemoveImage):
+                self._referee.images.removing(self._launcher, provider, call.image)
             try:
                 answer: Any = verbs.perform(driver, call, asked)
             except DriverError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from nodepool_ng.model.ids import LabelName, ProviderName, Seconds
+from nodepool_ng.model.ids import ImageName, LabelName, ProviderName, Seconds
 from nodepool_ng.sim.calls import Call
 from nodepool_ng.sim.calls import Fate as CloudFate
 from nodepool_ng.sim.virtual.client import After
@@ -224,6 +224,17 @@ class Plant:
         return f"{self.provider}: somebody makes a server {self.kind}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildImage:
+    """An operator asks for a build of an image."""
+
+    at: Seconds
+    image: ImageName
+
+    def __str__(self) -> str:
+        return f"the operator says image-build {self.image}"
+
+
 class Order(StrEnum):
     """What an operator tells the command line."""
 
@@ -258,5 +269,6 @@ Event: TypeAlias = (
     | Quota
     | Mishap
     | Plant
+    | BuildImage
     | Operate
 )

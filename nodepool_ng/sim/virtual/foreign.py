@@ -9,7 +9,7 @@ from nodepool_ng.drivers import MARK_NODE, MARK_POOL, MARK_PROVIDER
 from nodepool_ng.model.component import POOL, Component
 from nodepool_ng.model.ids import LabelName, NodeId, PoolId, PoolName, ProviderName, RequestId, Seconds
 from nodepool_ng.model.lifecycle import GARBAGE_WHEN_UNLOCKED, NodeState, RequestState
-from nodepool_ng.model.node import Node
+from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Caller, ServerAsk, Status
@@ -38,6 +38,8 @@ class OldLauncher:
         self._actor = Actor("old launcher", timeline, tree, 0.001)
         self._id = PoolId("old-PoolWorker.old-main-1")
         self._busy: set[RequestId] = set()
+        self._crowded = False
+        """A request waits for room: a spare node makes way."""
         self._actor.run(self._register())
         self._actor.run(self._sweep())
         self._actor.run(self._find_lost())
@@ -73,6 +75,7 @@ class OldLauncher:
         if request.provider is not None and any(pool.provider_name == request.provider for pool in others):
             return
         if mine and len(request.labels) <= SLOTS and len(self._nodes()) + len(request.labels) > SLOTS:
+            self._crowded = True
             return
         contender = yield from lock(self._actor, paths.request_lock(request.id), 0.0)
         if contender is None:
@@ -159,13 +162,23 @@ class OldLauncher:
                 found = yield from read_node(NodeId(name))
                 if found is None:
                     yield from self._remove(NodeId(name), held)
-                elif found[0].state in GARBAGE_WHEN_UNLOCKED:
+                elif self._done_with(found[0]):
                     yield from self._finish(found[0], held)
                 elif self._over(found[0]):
                     yield from self._write(replace(found[0], allocated_to=None))
                     yield from commit(Delete(held))
                 else:
                     yield from commit(Delete(held))
+
+    def _done_with(self, node: Node) -> bool:
+        if node.free and self._crowded:
+            self._crowded = False
+            return True
+        return node.state in GARBAGE_WHEN_UNLOCKED or self._held_long_enough(node)
+
+    def _held_long_enough(self, node: Node) -> bool:
+        limit = hold_limit(node, 0)
+        return node.state is NodeState.HOLD and 0 < limit <= self._timeline.now() - node.state_time
 
     def _over(self, node: Node) -> bool:
         gone = node.allocated_to is not None and self._tree.request(node.allocated_to) is None

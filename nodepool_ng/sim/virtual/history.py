@@ -3,28 +3,32 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 from nodepool_ng.drivers import MARK_INSTALLATION, MARK_NODE, MARK_POOL, MARK_PROVIDER
 from nodepool_ng.model.ids import LabelName, NodeId, ProviderName, Seconds
-from nodepool_ng.model.lifecycle import NodeEvent
+from nodepool_ng.model.lifecycle import NodeEvent, NodeState
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.settings import Pool, Provider, Settings
 from nodepool_ng.sim.server import Caller, Server, ServerAsk
 from nodepool_ng.sim.settings import Fault, Latency, RegionSettings, Span
 from nodepool_ng.sim.settings import Quota as RegionQuota
 from nodepool_ng.sim.virtual import events as ev
+from nodepool_ng.sim.virtual.builder import Disk
 from nodepool_ng.sim.virtual.check import complaints
 from nodepool_ng.sim.virtual.client import After, Job, VirtualScheduler
 from nodepool_ng.sim.virtual.foreign import OldLauncher
 from nodepool_ng.sim.virtual.operator import HELD_BY_OPERATOR, Operator
-from nodepool_ng.sim.virtual.process import Fate, Points, VirtualLauncher
-from nodepool_ng.sim.virtual.promises import Breach, Promise, is_ours
+from nodepool_ng.sim.virtual.patience import Patience
+from nodepool_ng.sim.virtual.process import Fate, Points, VirtualProcess
+from nodepool_ng.sim.virtual.promise import Breach, Promise
+from nodepool_ng.sim.virtual.promises import is_ours
 from nodepool_ng.sim.virtual.scripts import Actor
 from nodepool_ng.sim.virtual.world import CALLER, MESSAGE_TIME, Installation
 from nodepool_ng.zk import paths
 
 BIG = LabelName("big")
-REST_WITHIN: Seconds = 900.0
+REST_WITHIN: Seconds = 400.0
 """How long after the last disturbance everything must have come to rest."""
 REST_STEP: Seconds = 5.0
 HEALED: Seconds = 1.0
@@ -39,6 +43,7 @@ class Setup:
     settings: Settings
     launchers: Mapping[str, Settings]
     region: RegionSettings = REGION
+    builders: Mapping[str, Settings] = field(default_factory=dict)
     old: bool = False
     points: Mapping[str, Mapping[int, Fate]] = field(default_factory=dict)
     """What happens at which point of a launcher's first life; for systematic histories."""
@@ -75,7 +80,8 @@ class Stage:
         self._setup = setup
         self._remember = remember
         self._told = told
-        self._slots: dict[str, VirtualLauncher] = {}
+        self._slots: dict[str, VirtualProcess[Any]] = {}
+        self._disks = {name: Disk(builder_id=f"builder of {name}") for name in setup.builders}
         self._settings = dict(setup.launchers)
         self._schedulers: list[VirtualScheduler] = []
         self._lags: dict[str, tuple[float, Seconds]] = {}
@@ -91,10 +97,11 @@ class Stage:
         """Let everything happen; stop at the first breach."""
         place, timeline = self.place, self.place.timeline
         timeline.run(0.1)
-        for name in self._setup.launchers:
+        for name in (*self._setup.builders, *self._setup.launchers):
             self._start(name, self._setup.points.get(name))
         for event in self._history.events:
             timeline.schedule(event.at, partial(self._happen, event))
+        Patience(place).begin()
         begun = timeline.monotonic()
         last = max((event.at for event in self._history.events), default=0.0)
 
@@ -109,6 +116,7 @@ class Stage:
         while not broken():
             timeline.run_until(broken, timeline.monotonic() + REST_STEP)
             self._confirm_sweeps()
+            self._end_holds()
             reasons = [*self._open_jobs(), *complaints(place)]
             if not reasons or timeline.monotonic() > healed + REST_WITHIN:
                 break
@@ -142,12 +150,17 @@ class Stage:
             return
         points = Points(dict(fates or {}))
         points.remember = self._remember
-        launcher = self.place.launcher(name, points, self._settings[name])
+        launcher: VirtualProcess[Any]
+        if name in self._disks:
+            launcher = self.place.builder(name, self._disks[name], self._setup.builders[name], points)
+        else:
+            launcher = self.place.launcher(name, points, self._settings[name])
         self._slots[name] = launcher
         self.points[name] = points.at
         again = self._setup.lives.get(name)
         if again is not None:
-            launcher.died = lambda: self.place.timeline.schedule(again, lambda: self._start(name))
+            second = self._setup.points.get(f"{name} again") if fates else None
+            launcher.died = lambda: self.place.timeline.schedule(again, lambda: self._start(name, second))
 
     def _happen(self, event: ev.Event) -> None:
         if self._told is not None:
@@ -169,12 +182,15 @@ class Stage:
             case ev.StandStill(launcher=name, seconds=seconds):
                 self._slots[name].stand_still(seconds)
             case ev.Lag(launcher=name, seconds=seconds, most=most):
+                self.place.referee.slow.add(name)
                 self._lags[name] = (timeline.monotonic() + seconds, most)
             case ev.Jump(launcher=name, seconds=seconds):
                 self._slots[name].clock.offset += seconds
                 self._slots[name].turn()
             case ev.Reload(change=change):
                 self._reload(change)
+            case ev.BuildImage(image=image):
+                self.place.create(paths.build_requested(image))
             case ev.Operate(order=order, which=which):
                 self._operate(order, which)
             case _:
@@ -299,14 +315,17 @@ class Stage:
             settings = region.settings.model_copy(update={"quota": RegionQuota(), "faults": ()})
             region.gate.change(settings)
             self._latency(provider, None, 0.0)
-        for node in self.place.tree.nodes().values():
-            if node.comment == HELD_BY_OPERATOR:
-                self._operator.change(node.id, NodeEvent.UNWANTED)
-        for name in self._setup.launchers:
+        for name in (*self._setup.builders, *self._setup.launchers):
             launcher = self._slots[name]
             launcher.points.fates.clear()
             launcher.go_on()
             self._start(name)
+
+    def _end_holds(self) -> None:
+        """Nobody else ends what an operator holds."""
+        for node in self.place.tree.nodes().values():
+            if node.comment == HELD_BY_OPERATOR and node.state is NodeState.HOLD:
+                self._operator.change(node.id, NodeEvent.UNWANTED)
 
     def _confirm_sweeps(self) -> None:
         """Do what the alarms ask an operator for, after an order to erase a provider."""

@@ -1,4 +1,4 @@
-"""One launcher process under virtual time: its inbox, its clock, and the ways in which it can be struck.
+"""One process under virtual time: its inbox, its clock, and the ways in which it can be struck.
 
 The letters of one instant are dealt with together and planned for once, as a daemon does that empties its inbox. A
 process can be killed, cut off from ZooKeeper, lose its session, or stand still for a while (a machine that swaps, a
@@ -8,7 +8,7 @@ virtual machine that is moved) so that it goes on with letters that are long out
 import traceback
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from nodepool_ng.drivers import calls as cloud
 from nodepool_ng.launcher.reconciler import Reconciler
@@ -19,7 +19,7 @@ from nodepool_ng.zk.store import Answer, Commit, Verb
 from nodepool_ng.zk.tree import SessionId
 
 SESSION_TIMEOUT: Seconds = 10.0
-PLANNING_TIME: Seconds = 0.0004
+PLANNING_TIME: Seconds = 0.001
 """What one pass of the planner takes. The loop leaves nine times as much between two of them."""
 SHORT_CUT: Seconds = 3.0
 LONG_CUT: Seconds = 14.0
@@ -76,10 +76,21 @@ class Points:
         return self.fates.get(self.seen)
 
 
-class VirtualLauncher:
+class Loop(Protocol):
+    """The reconciler of a daemon."""
+
+    def deal(self, letter: Any) -> None: ...
+
+    def turn(self) -> Timestamp | None: ...
+
+
+AnyLoop = TypeVar("AnyLoop", bound=Loop)
+
+
+class VirtualProcess(Generic[AnyLoop]):
     """A process. `reconciler` is set by whoever puts it together."""
 
-    reconciler: Reconciler
+    reconciler: AnyLoop
 
     def __init__(
         self,
@@ -107,6 +118,11 @@ class VirtualLauncher:
         self._cuts = 0
         store.before = self._before_verb
         store.after = self._after_verb
+
+    @property
+    def undisturbed(self) -> bool:
+        """Alive, connected and awake."""
+        return self.alive and self.store.connected and self._still_until <= self._timeline.monotonic()
 
     def post(self, letter: Any) -> None:
         if self.alive:
@@ -244,11 +260,14 @@ class VirtualLauncher:
             self._point("after", verb)
 
     def _point(self, when: str, what: Commit | cloud.Call) -> None:
-        if isinstance(what, cloud.ListAll | cloud.Look) or not self.alive:
+        if isinstance(what, cloud.ListAll | cloud.Look | cloud.ListImages) or not self.alive:
             return
         fate = self.points.passed(lambda: f"{when} {_named(what)}")
         if fate is not None:
             self.strike(fate)
+
+
+VirtualLauncher: TypeAlias = VirtualProcess[Reconciler]
 
 
 def _nobody_mourns() -> None:

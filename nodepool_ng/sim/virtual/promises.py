@@ -7,55 +7,37 @@ come to rest is in `check`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Any
 
 from nodepool_ng.drivers import MARK_ATTEMPT, MARK_INSTALLATION, MARK_NODE, ServerOrder
 from nodepool_ng.model.component import Component
-from nodepool_ng.model.ids import AttemptId, InstallationId, NodeId, PoolId, ProviderName, RequestId, Seconds, Timestamp
+from nodepool_ng.model.ids import (
+    AttemptId,
+    NodeId,
+    ProviderName,
+    RequestId,
+    Seconds,
+    ServerId,
+    Timestamp,
+)
 from nodepool_ng.model.lifecycle import NODE_TRANSITIONS, REQUEST_TRANSITIONS, NodeEvent, NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.model.server import ServerStatus
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Server, Status
-from nodepool_ng.sim.virtual.process import SESSION_TIMEOUT, VirtualLauncher
+from nodepool_ng.sim.virtual.image_promises import ImageReferee
+from nodepool_ng.sim.virtual.process import VirtualLauncher, VirtualProcess
+from nodepool_ng.sim.virtual.promise import INSTALLATION, SETTLE, Breach, Promise
 from nodepool_ng.sim.virtual.witness import POOL_PREFIX, Deed, WitnessedTree, Written, lock_of, reading
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.store import Check, Create, Delete, Set
 from nodepool_ng.zk.tree import SessionId
 
-INSTALLATION = InstallationId("simulated")
-SETTLE: Seconds = SESSION_TIMEOUT + 5.0
+SLOWEST: Seconds = 10.0
+"""What a launcher decided that hears late may still be on its way for so long."""
 RELOAD_GRACE: Seconds = 5.0
 """What was decided under the old settings may still be carried out for so long."""
-
-
-class Promise(StrEnum):
-    """The promises, each in a sentence."""
-
-    ONCE = "A node is given to one request only, and a server serves one node only."
-    KEPT = "A request is answered, and does not fail while a pool could serve it."
-    OURS = "Nothing that is not ours is deleted, and nothing of ours before its deletion is committed."
-    TIDY = "Nothing of ours outlives its record by more than the sweeps."
-    IMAGES = "No image that requests depend on is deleted."
-    BACK = "Whatever was struck comes back to work by itself, in time."
-    LOCKED = "Every write to a node or request is made under its lock, and fails with it."
-    INTENT = "The record of a launch is there before the cloud is asked for its server."
-    LIMITS = "No pool gets more nodes than its limit."
-    TABLES = "No record goes from a state to another that does not follow it."
-    HELD = "A held node is kept for as long as it was asked for."
-    SOUND = "No letter and no plan raises."
-
-
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A promise that was broken."""
-
-    promise: Promise
-    at: Timestamp
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.promise.name}: {self.what}"
 
 
 _NOT_A_LAUNCHERS = (NodeEvent.TAKEN, NodeEvent.RETURNED, NodeEvent.HELD)
@@ -67,22 +49,25 @@ _LEAVING = (NodeState.DELETING, NodeState.DELETED)
 @dataclass(slots=True)
 class _Pool:
     component: Component
+    since: Timestamp
     gone: Timestamp | None = None
 
 
 class Referee:
-    """Judges; `breaches` are what it saw. `who` tells whose session it is, if a launcher's."""
+    """Judges; `breaches` are what it saw. `who` tells whose session it is, if a launcher's or builder's."""
 
     def __init__(
         self,
         tree: WitnessedTree,
         regions: Mapping[ProviderName, Region],
         now: Callable[[], Timestamp],
-        who: Callable[[SessionId], VirtualLauncher | None],
+        who: Callable[[SessionId], VirtualProcess[Any] | None],
     ) -> None:
         self.breaches: list[Breach] = []
         self.excused: set[ProviderName] = set()
         """Providers that may decline what they could serve, since something was done to their clouds."""
+        self.slow: set[str] = set()
+        """Launchers whose writes may take so long that they learn better meanwhile."""
         self.reloaded: dict[str, Timestamp] = {}
         """When a launcher was last given other settings."""
         self._tree = tree
@@ -95,15 +80,28 @@ class Referee:
         self._members: dict[tuple[str, str], set[NodeId]] = {}
         self._pools: dict[str, _Pool] = {}
 
+        self.images = ImageReferee(tree, regions, self.breach)
+
     def breach(self, promise: Promise, what: str) -> None:
         self.breaches.append(Breach(promise, self._now(), what))
 
     def defect(self, what: str) -> None:
         self.breach(Promise.SOUND, what)
 
+    def members(self, pool: tuple[str, str]) -> int:
+        """Return how many nodes a pool has."""
+        return len(self._members.get(pool, ()))
+
+    def recorded(self, server_id: str) -> bool:
+        """Tell whether a record has ever named a server."""
+        return server_id in self._serving
+
     def judge(self, deed: Deed) -> None:
         """See whether a transaction keeps the promises."""
-        launcher = self._who(deed.session) if deed.nodes or deed.requests else None
+        process = self._who(deed.session) if deed.nodes or deed.requests or deed.images else None
+        if process is not None and deed.images:
+            self.images.judge(deed, process)
+        launcher = process if deed.nodes or deed.requests else None
         for op in deed.ops:
             if op.path.startswith(POOL_PREFIX):
                 self._registry(op)
@@ -119,7 +117,7 @@ class Referee:
             if pool.gone is None and self._tree.look(path) is None:
                 pool.gone = self._now()
 
-    def ordered(self, launcher: VirtualLauncher, order: ServerOrder) -> None:
+    def ordered(self, launcher: VirtualProcess[Any], order: ServerOrder) -> None:
         """A launcher asks a cloud for a server."""
         marks = order.marks
         if marks.node is None or marks.attempt is None or (marks.node, marks.attempt) not in self._intents:
@@ -127,7 +125,7 @@ class Referee:
                 Promise.INTENT, f"{launcher.name} asks for a server for node {marks.node}, which no record tells of"
             )
 
-    def deleting(self, launcher: VirtualLauncher, provider: ProviderName, server_id: str) -> None:
+    def deleting(self, launcher: VirtualProcess[Any], provider: ProviderName, server_id: str) -> None:
         """A launcher's order to delete a server has reached its cloud."""
         server = self._regions[provider].servers.live.get(server_id)
         if server is None:
@@ -225,7 +223,11 @@ class Referee:
             self.breach(
                 Promise.ONCE, f"{launcher.name} wrote node {node_id}, which request {before.allocated_to} has got"
             )
-        if before.state is NodeState.READY and after.state is NodeState.DELETING and before.allocated_to:
+        waiting = request is not None and request.state is RequestState.PENDING
+        held = (
+            waiting and self._tree.holder(lock_of(paths.request(RequestId(before.allocated_to or "")))) == deed.session
+        )
+        if before.state is NodeState.READY and after.state is NodeState.DELETING and before.allocated_to and not held:
             self.breach(Promise.ONCE, f"{launcher.name} deletes node {node_id}, which is {before.allocated_to}'s")
         if before.state is NodeState.HOLD:
             limit = hold_limit(before, launcher.reconciler.world.settings.max_hold_age)
@@ -272,6 +274,9 @@ class Referee:
         provider = node.provider or ProviderName("")
         facts = launcher.reconciler.world.clouds.facts.get(provider)
         server = self._regions[provider].servers.rows.get(node.server_id or "")
+        known = facts.servers.get(ServerId(node.server_id or "")) if facts else None
+        if known is not None and known.status is ServerStatus.FAILED and launcher.name not in self.slow:
+            wrong(f"it has seen the server of node {node.id} in ERROR")
         looked = facts.full_listed if facts and facts.full_listed is not None else 0.0
         if server is None:
             wrong(f"node {node.id} has no server")
@@ -290,6 +295,8 @@ class Referee:
         for path, pool in self._pools.items():
             component = pool.component
             able = set(request.labels) <= component.supported_labels
+            if launcher.name in self.slow and self._now() < pool.since + SLOWEST:
+                continue
             if pool.gone is None and component.id not in declined:
                 self.breach(Promise.KEPT, f"{launcher.name} failed {request.id}, which {path} had not declined")
             elif pool.gone is not None and able and _key(component) not in keys:
@@ -306,6 +313,9 @@ class Referee:
         provider = launcher.reconciler.world.settings.providers.get(component.provider_name or ProviderName(""))
         pool = provider.pools.get(component.name) if provider and component.name else None
         if pool is None or provider is None or provider.name in self.excused or provider.max_concurrency == 0:
+            return False
+        images = {pool.labels[label].diskimage for label in request.labels if label in pool.labels} - {None}
+        if any(not self.images.is_ready(image, provider.name) for image in images if image is not None):
             return False
         return len(request.labels) <= pool.limits.amounts.get("instances", len(request.labels))
 
@@ -327,7 +337,8 @@ class Referee:
         if znode is not None and isinstance(at, paths.ComponentAt):
             found = reading(path, at, znode.data)
             if isinstance(found, Component):
-                self._pools[path] = _Pool(found)
+                known = self._pools.get(path)
+                self._pools[path] = _Pool(found, known.since if known else self._now())
 
 
 def is_ours(server: Server) -> bool:
@@ -349,4 +360,4 @@ def _request_of(written: Written, data: bytes | None) -> NodeRequest | None:
     return found if isinstance(found, NodeRequest) else None
 
 
-__all__ = ["INSTALLATION", "SETTLE", "Breach", "PoolId", "Promise", "Referee", "is_ours"]
+__all__ = ["INSTALLATION", "SETTLE", "Breach", "Promise", "Referee", "is_ours"]

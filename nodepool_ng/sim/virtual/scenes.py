@@ -1,21 +1,24 @@
 """The histories that are tried with a strike at every point: one launcher's ordinary work, in small pieces."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from nodepool_ng.model.ids import LabelName, PoolName, ProviderName, Seconds
+from nodepool_ng.model.ids import ImageName, LabelName, PoolName, ProviderName, Seconds
 from nodepool_ng.model.quota import Resources
-from nodepool_ng.model.settings import CloudImage, Label, Pool, PoolLabel, Provider, Settings
+from nodepool_ng.model.settings import CloudImage, DiskImage, Label, Pool, PoolLabel, Provider, ProviderImage, Settings
 from nodepool_ng.sim.virtual import events as ev
 from nodepool_ng.sim.virtual.client import After
-from nodepool_ng.sim.virtual.history import BIG, History, Setup, Stage, Verdict
+from nodepool_ng.sim.virtual.history import History, Setup, Stage, Verdict
 from nodepool_ng.sim.virtual.process import Fate
 
 SMALL = LabelName("small")
 MAIN = PoolName("main")
+IMAGE = ImageName("deb")
 FIRST = "first"
 STANDBY = "standby"
+AGAIN = f"{FIRST} again"
+"""The key of a launcher's second life."""
 RESTART: Seconds = 2.0
 """How soon a launcher that was killed is started again, where nobody stands by."""
 
@@ -68,6 +71,8 @@ class Scene:
     events: tuple[ev.Event, ...]
     max_servers: int = 6
     max_ready_age: Seconds = 0
+    builder: bool = False
+    """Nodes boot from an image of ours, and it is the builder that is struck."""
 
 
 def _job(at: Seconds, count: int = 1, **more: object) -> ev.RunJob:
@@ -106,9 +111,19 @@ SCENES: Mapping[str, Scene] = MappingProxyType(
         ),
         "age": Scene(what="ready nodes grow too old", min_ready=1, max_ready_age=12, events=(_job(30),)),
         "withdrawn": Scene(what="a client loses interest", min_ready=0, events=(_job(2, 2, withdraw=2.5), _job(12))),
+        "images": Scene(
+            what="an image is built, uploaded, and replaced by younger ones until the first one goes",
+            min_ready=1,
+            events=(
+                ev.BuildImage(at=18, image=IMAGE),
+                _job(24),
+                ev.BuildImage(at=36, image=IMAGE),
+                ev.Start(at=60, launcher=FIRST),
+            ),
+            builder=True,
+        ),
     }
 )
-"""Image rotation comes with the builder's reconciler: its scene belongs here."""
 
 
 def history(scene: Scene, *, standby: bool, points: Mapping[int, Fate], second: Mapping[int, Fate]) -> History:
@@ -119,12 +134,44 @@ def history(scene: Scene, *, standby: bool, points: Mapping[int, Fate], second: 
         min_ready={SMALL: scene.min_ready},
         max_ready_age=scene.max_ready_age,
     )
+    if scene.builder:
+        return _image_history(scene, chosen, standby=standby, points=points, second=second)
     names = (FIRST, STANDBY) if standby else (FIRST,)
     setup = Setup(
         settings=chosen,
         launchers=dict.fromkeys(names, chosen),
-        points={FIRST: points, STANDBY: second},
+        points={FIRST: points, STANDBY if standby else AGAIN: second},
         lives={} if standby else {FIRST: RESTART},
+    )
+    return History(seed=1, setup=setup, events=scene.events)
+
+
+def _image_history(
+    scene: Scene, plain: Settings, *, standby: bool, points: Mapping[int, Fate], second: Mapping[int, Fate]
+) -> History:
+    """Return a scene of one launcher and two providers, in which a builder is struck."""
+    providers = {
+        name: replace(
+            provider(name, max_servers=scene.max_servers),
+            images={IMAGE: ProviderImage(name=IMAGE)},
+            cloud_images={},
+            pools={
+                MAIN: replace(
+                    provider(name).pools[MAIN],
+                    labels={SMALL: PoolLabel(name=SMALL, diskimage=IMAGE, flavor_name="small")},
+                )
+            },
+        )
+        for name in map(ProviderName, ("north", "south"))
+    }
+    chosen = replace(plain, providers=providers, diskimages={IMAGE: DiskImage(name=IMAGE, elements=("some",))})
+    names = (FIRST, STANDBY) if standby else (FIRST,)
+    setup = Setup(
+        settings=chosen,
+        launchers={"launcher": chosen},
+        builders=dict.fromkeys(names, chosen),
+        points={FIRST: points, STANDBY if standby else AGAIN: second},
+        lives={FIRST: RESTART},
     )
     return History(seed=1, setup=setup, events=scene.events)
 
@@ -153,7 +200,7 @@ class Case:
             SCENES[self.scene],
             standby=self.standby,
             points={self.point: self.fate},
-            second={self.then: Fate.KILLED} if self.standby and self.then else {},
+            second={self.then: Fate.KILLED} if self.then else {},
         )
 
     def __str__(self) -> str:
@@ -162,15 +209,31 @@ class Case:
         return f"--scene {self.scene} --point {self.point} --fate {self.fate.name.lower()}{standby}{more}"
 
 
-def every_point(points: Callable[[Scene], int] = lambda scene: len(points_of(scene))) -> Iterator[Case]:
-    """Yield every point of every scene with every fate; whoever is killed is started again, and, apart from that,
-    another one stands by."""
-    for name, scene in SCENES.items():
-        for point in range(1, points(scene) + 1):
-            for fate in Fate:
-                yield Case(scene=name, point=point, fate=fate, standby=False)
-            for fate in (Fate.KILLED, Fate.LATE, Fate.AWAY):
-                yield Case(scene=name, point=point, fate=fate, standby=True)
+PAIRS_OF_A_SCENE = 40
+"""Pairs of points tried in each scene; there are many more."""
+_OTHERS = (Fate.CUT, Fate.LATE, Fate.AWAY, Fate.EXPIRED)
 
 
-__all__ = ["BIG", "SCENES", "Case", "Scene", "every_point", "history", "points_of", "provider", "replace", "settings"]
+def every_point(names: Iterable[str] = SCENES, *, all_fates: bool = False) -> Iterator[Case]:
+    """Yield every point of some scenes: killed and started again, killed with another one standing by, and one of the
+    other fates in turn, or all of them."""
+    for name in names:
+        for point in range(1, len(points_of(SCENES[name])) + 1):
+            yield Case(scene=name, point=point, fate=Fate.KILLED, standby=False)
+            yield Case(scene=name, point=point, fate=Fate.KILLED, standby=True)
+            for number, fate in enumerate(_OTHERS):
+                if all_fates:
+                    yield Case(scene=name, point=point, fate=fate, standby=False)
+                if all_fates or number == point % len(_OTHERS):
+                    yield Case(scene=name, point=point, fate=fate, standby=True)
+
+
+def pairs(names: Iterable[str] = SCENES) -> Iterator[Case]:
+    """Yield pairs, spread evenly over each scene: the first one is killed at one point, whoever comes after it at one
+    of its own."""
+    for name in names:
+        count = len(points_of(SCENES[name]))
+        for number in range(PAIRS_OF_A_SCENE):
+            point = 1 + number * count // PAIRS_OF_A_SCENE
+            then = 1 + number * 7 % max(count // 2, 1)
+            yield Case(scene=name, point=point, fate=Fate.KILLED, standby=number % 2 == 0, then=then)

@@ -15,7 +15,7 @@ from nodepool_ng.sim.virtual.timeline import EPOCH
 from nodepool_ng.sim.virtual.witness import Deed, Written, reading
 from nodepool_ng.zk import paths
 
-LOGGERS = ("nodepool.launcher",)
+LOGGERS = ("nodepool.launcher", "nodepool.builder")
 
 
 def tell(history: History, say: Callable[[str], None] = print) -> Verdict:
@@ -31,12 +31,14 @@ def tell(history: History, say: Callable[[str], None] = print) -> Verdict:
     judge, ended, called = place.tree.judge, place.tree.ended, place.called
 
     def judged(deed: Deed) -> None:
-        launcher = place.launcher_of(deed.session)
-        who = launcher.name if launcher else f"session {deed.session}"
+        process = place.process_of(deed.session)
+        who = process.name if process else f"session {deed.session}"
         for written in deed.nodes:
             line(f"    {who} writes {_node(written)}")
         for written in deed.requests:
             line(f"    {who} writes {_request(written)}")
+        for written in deed.images:
+            line(f"    {who} writes {_image(written)}")
         judge(deed)
 
     def over(session: int) -> None:
@@ -55,6 +57,24 @@ def tell(history: History, say: Callable[[str], None] = print) -> Verdict:
     return verdict
 
 
+def setting(history: History) -> Iterator[str]:
+    """Yield what a story needs to be understood: who is there, and what is configured."""
+    setup = history.setup
+    for name, chosen in setup.launchers.items():
+        yield f"launcher {name} has {', '.join(chosen.providers)}"
+    if setup.old:
+        yield "a launcher of Nodepool 11 shares the first project"
+    for provider in setup.settings.providers.values():
+        for pool in provider.pools.values():
+            yield (
+                f"provider {provider.name}: labels {', '.join(pool.labels)}, max-servers "
+                f"{pool.limits.get('instances'):g}, priority {pool.priority}, "
+                f"launch-retries {provider.launch_retries}, max-concurrency {provider.max_concurrency}"
+            )
+    for label in setup.settings.labels.values():
+        yield f"label {label.name}: min-ready {label.min_ready}, max-ready-age {label.max_ready_age:g}"
+
+
 class _Listener(logging.Handler):
     def __init__(self, stage: Stage, line: Callable[[str], None]) -> None:
         super().__init__()
@@ -62,7 +82,7 @@ class _Listener(logging.Handler):
         self._line = line
 
     def emit(self, record: logging.LogRecord) -> None:
-        who = next((each.name for each in self._stage.place.launchers if each.busy), "?")
+        who = next((each.name for each in self._stage.place.processes() if each.busy), "?")
         self._line(f"  {who}: {record.getMessage()}")
 
 
@@ -109,6 +129,16 @@ def _request(written: Written) -> str:
     return f"request {written.id}: {said(written.before)} -> {said(written.after)}"
 
 
+def _image(written: Written) -> str:
+    def said(data: bytes | None) -> str:
+        at = paths.parse(written.path)
+        found = reading(written.path, at, data) if data and isinstance(at, paths.BuildAt | paths.UploadAt) else None
+        return str(getattr(found, "state", "nothing"))
+
+    kind = "upload" if "/providers/" in written.path else "build"
+    return f"{kind} {written.path.removeprefix(paths.IMAGES)}: {said(written.before)} -> {said(written.after)}"
+
+
 def _call(call: cloud.Call) -> str:
     match call:
         case cloud.Create(order):
@@ -124,7 +154,7 @@ def _call(call: cloud.Call) -> str:
 def _short(answer: object) -> str:
     match answer:
         case str():
-            return f"server {answer[:8]}"
+            return answer[:8]
         case Exception():
             return f"{type(answer).__name__}: {answer}"
         case Listing(servers=servers):

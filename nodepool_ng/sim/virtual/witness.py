@@ -14,6 +14,7 @@ from nodepool_ng.zk.store import Check, Committed, Create, Delete, Failure, Op, 
 from nodepool_ng.zk.tree import Schedule, SessionId, Tree
 
 NODE_PREFIX = f"{paths.NODES}/"
+IMAGE_PREFIX = f"{paths.IMAGES}/"
 REQUEST_PREFIX = f"{paths.REQUESTS}/"
 POOL_PREFIX = f"{paths.components('pool')}/"
 MEMORY = 1 << 14
@@ -63,6 +64,8 @@ class Deed:
     ops: tuple[Op, ...]
     nodes: tuple[Written, ...]
     requests: tuple[Written, ...]
+    images: tuple[Written, ...]
+    """Builds and uploads."""
 
 
 class WitnessedTree(Tree):
@@ -98,6 +101,14 @@ class WitnessedTree(Tree):
     def contenders(self, directory: str) -> tuple[str, ...]:
         znode = self.look(directory)
         return in_order(znode.children) if znode is not None else ()
+
+    def below(self, path: str) -> list[str]:
+        """Return every path below one, parents first."""
+        found = []
+        for name in self._names(path):
+            found.append(f"{path}/{name}")
+            found += self.below(f"{path}/{name}")
+        return found
 
     def node(self, node: NodeId) -> Node | None:
         """Return the record of a node, if there is a usable one."""
@@ -138,6 +149,7 @@ class WitnessedTree(Tree):
     ) -> Deed:
         nodes: list[Written] = []
         requests: list[Written] = []
+        images: list[Written] = []
         for op, result in zip(ops, answer.results, strict=True):
             path = result if isinstance(op, Create) and isinstance(result, str) else op.path
             if isinstance(op, Check) or not _is_record(path):
@@ -155,13 +167,16 @@ class WitnessedTree(Tree):
                 locked_here=any(isinstance(each, Create) for each in mine),
                 fenced=bool(mine),
             )
-            (nodes if path.startswith(NODE_PREFIX) else requests).append(written)
-        return Deed(self._at(), session, ops, tuple(nodes), tuple(requests))
+            if path.startswith(IMAGE_PREFIX):
+                images.append(written)
+            else:
+                (nodes if path.startswith(NODE_PREFIX) else requests).append(written)
+        return Deed(self._at(), session, ops, tuple(nodes), tuple(requests), tuple(images))
 
 
 def lock_of(record: str) -> str:
     """Return the lock directory of a node's or request's record."""
-    if record.startswith(NODE_PREFIX):
+    if record.startswith((NODE_PREFIX, IMAGE_PREFIX)):
         return f"{record}/lock"
     return f"{paths.REQUEST_LOCKS}/{record.rpartition('/')[2]}"
 
@@ -169,6 +184,8 @@ def lock_of(record: str) -> str:
 def _is_record(path: str) -> bool:
     if path.startswith(NODE_PREFIX):
         return path.find("/", len(NODE_PREFIX)) < 0
+    if path.startswith(IMAGE_PREFIX):
+        return isinstance(paths.record_at(path), paths.BuildAt | paths.UploadAt)
     return path.startswith(REQUEST_PREFIX)
 
 

@@ -15,9 +15,11 @@ from nodepool_ng.model.settings import Settings
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Caller
 from nodepool_ng.sim.settings import RegionSettings
+from nodepool_ng.sim.virtual.builder import Disk, VirtualBuilder, assemble
 from nodepool_ng.sim.virtual.cloud import ModelDriver, VirtualClouds
-from nodepool_ng.sim.virtual.process import Points, VirtualLauncher
-from nodepool_ng.sim.virtual.promises import INSTALLATION, SETTLE, Referee
+from nodepool_ng.sim.virtual.process import Points, VirtualLauncher, VirtualProcess
+from nodepool_ng.sim.virtual.promise import INSTALLATION, SETTLE
+from nodepool_ng.sim.virtual.promises import Referee
 from nodepool_ng.sim.virtual.timeline import Timeline
 from nodepool_ng.sim.virtual.witness import WitnessedTree, reading
 from nodepool_ng.zk import codec, paths
@@ -65,6 +67,7 @@ class Installation:
             name: Region(name, chosen, random.Random(self.rng.random())) for name, chosen in regions.items()
         }
         self.launchers: list[VirtualLauncher] = []
+        self.builders: list[VirtualBuilder] = []
         self.late_lists: dict[ProviderName, Seconds] = {}
         self.delay: Callable[[str], Seconds] = lambda name: MESSAGE_TIME
         """How long the next message between ZooKeeper and the named launcher takes."""
@@ -72,9 +75,9 @@ class Installation:
         """Nodes that an operator erased: should their servers have lost their metadata, nobody can know them."""
         self.called: Called = _nobody_listens
         """Told of every cloud call that was carried out."""
-        self.referee = Referee(self.tree, self.regions, self.timeline.now, self.launcher_of)
+        self.referee = Referee(self.tree, self.regions, self.timeline.now, self.process_of)
         self._clouds: dict[VirtualLauncher, VirtualClouds] = {}
-        self._pool_ids: dict[VirtualLauncher, dict[PoolKey, PoolId]] = {}
+        self.pool_ids: dict[VirtualLauncher, dict[PoolKey, PoolId]] = {}
         self._sessions: dict[SessionId, VirtualLauncher | None] = {}
         self.client = MemoryStore(self.tree, lambda: MESSAGE_TIME)
         self.client.start()
@@ -96,7 +99,7 @@ class Installation:
             self.timeline, launcher, self.referee, self._drivers(settings), self.regions, self.late_lists, self._called
         )
         mirror = Mirror(store, launcher.post, decode=reading)
-        self._pool_ids[launcher] = {}
+        self.pool_ids[launcher] = {}
         world = World(
             settings=settings,
             installation=INSTALLATION,
@@ -123,6 +126,25 @@ class Installation:
         store.start()
         return launcher
 
+    def builder(self, hostname: str, disk: Disk, settings: Settings, points: Points | None = None) -> VirtualBuilder:
+        """Start a builder on a host's disk."""
+        store = MemoryStore(self.tree, lambda: self.delay(hostname))
+        builder: VirtualBuilder = VirtualProcess(
+            hostname, self.timeline, store, points or Points(), self.referee.defect, self.tree.end_session
+        )
+        drivers = self._drivers(settings)
+        clouds = VirtualClouds(
+            self.timeline, builder, self.referee, drivers, self.regions, self.late_lists, self._called
+        )
+        self.builders.append(builder)
+        assemble(builder, self.timeline, settings, disk, clouds, self._hex)
+        return builder
+
+    def process_of(self, session: SessionId) -> VirtualProcess[Any] | None:
+        """Return the launcher or builder whose session it is."""
+        builders = (each for each in self.builders if each.store.session_id == session)
+        return self.launcher_of(session) or next(builders, None)
+
     def reload(self, launcher: VirtualLauncher, settings: Settings) -> None:
         """Give a launcher a changed configuration."""
         self.referee.reloaded[launcher.name] = self.timeline.now()
@@ -135,6 +157,10 @@ class Installation:
             owners: Iterator[VirtualLauncher] = (each for each in self.launchers if each.store.session_id == session)
             self._sessions[session] = next(owners, None)
         return self._sessions[session]
+
+    def processes(self) -> Iterator[VirtualProcess[Any]]:
+        yield from self.launchers
+        yield from self.builders
 
     def living(self) -> list[VirtualLauncher]:
         return [launcher for launcher in self.launchers if launcher.alive]
@@ -149,7 +175,7 @@ class Installation:
         }
 
     def _ids(self, launcher: VirtualLauncher, settings: Settings) -> dict[PoolKey, PoolId]:
-        known = self._pool_ids[launcher]
+        known = self.pool_ids[launcher]
         return {
             key: known.setdefault(key, PoolId(f"{launcher.name}-PoolWorker.{key[0]}-{key[1]}-{self._hex()}"))
             for key in pool_keys(settings)
