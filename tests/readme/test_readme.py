@@ -14,6 +14,7 @@ PAGES = (README, *sorted((CHECKOUT / "docs").glob("*.rst")))
 TYPED = [(page.name, command) for page in PAGES for command in commands(page)]
 CHEAP = (".venv/bin/nodepool ",)
 OURS = ("elements/", "etc/", "docs/", "tests/", "nodepool_ng/", ".ci/")
+OF_MAKE = ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")  # with these a make believes it was called by another, and says where it is
 PROGRAMS = ("nodepool", "nodepool-launcher", "nodepool-builder", "nodepool-sim")
 
 in_our_environment = pytest.mark.skipif(
@@ -25,7 +26,7 @@ def run(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         words,
         cwd=CHECKOUT,
-        env={**os.environ, "CI": "true"},
+        env={name: value for name, value in os.environ.items() if name not in OF_MAKE} | {"CI": "true"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
