@@ -8,6 +8,7 @@ import pytest
 
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
+from nodepool_ng.model.quota import Resources
 from nodepool_ng.sim.virtual.machines import Machine
 from tests.acceptance.shop import Shop, host, provider, settings, yard
 
@@ -249,12 +250,11 @@ def test_more_than_the_pool_has_machines_for_fails_and_so_does_an_unknown_label(
     assert len(here.nodes("ready")) == 2
 
 
-def test_a_pool_that_is_disabled_declines() -> None:
-    here = shop(host("h1"))
-    bench = here.place.settings.providers["yard"].pools["bench"]
-    out_of_service = replace(yard(host("h1")), max_concurrency=0)
-    assert not bench.disabled
-    here.reconfigure(settings(out_of_service))
+@pytest.mark.parametrize("off", ["pool", "provider"])
+def test_a_pool_that_is_disabled_declines(off: str) -> None:
+    limits = {"limits": Resources({"instances": 0})} if off == "pool" else {}
+    disabled = yard(host("h1"), **limits)
+    here = Shop(settings(disabled if limits else replace(disabled, max_concurrency=0)), machines={"h1": Machine()})
     job = here.ask("bare")
     here.run(20)
     assert job.failed
