@@ -201,14 +201,15 @@ def test_a_node_with_several_labels_serves_each_and_is_gone_for_all() -> None:
 
 def test_who_waits_for_a_machine_waits_open_and_undeclined_while_others_are_served() -> None:
     here = shop(host("h1", "oak"), host("h2", "elm"))
-    here.ask("oak", seconds=60)
+    here.ask("oak", seconds=900)
     waiting, other = here.ask("oak", seconds=5), here.ask("elm", seconds=5)
     here.run(10)
     assert other.served is not None
     assert here.pools()["yard/bench"].paused
+    here.run(500)
     (request,) = here.requests()
     assert (request.state, request.declined_by, request.id) == ("requested", (), waiting.request)
-    here.run(60)
+    here.run(500)
     assert waiting.served is not None
 
 
