@@ -30,6 +30,8 @@ class Drivers:
         clouds take. A provider that cannot be used is left out; what was uploaded there stays."""
         formats: dict[ProviderName, str] = {}
         for name, provider in settings.providers.items():
+            if not provider.has_cloud:
+                continue
             try:
                 formats[name] = image_format(provider)
                 if anew or self._configured.get(name) != provider:

@@ -124,7 +124,7 @@ def _tenant(limits: schema.TenantLimits) -> Resources:
 
 
 def _limits(written: object, named: Mapping[str, int | None] | None = None) -> Resources:
-    amounts = {resource: getattr(written, key) for key, resource in LIMITS.items()} | dict(named or {})
+    amounts = {resource: getattr(written, key, None) for key, resource in LIMITS.items()} | dict(named or {})
     return Resources({resource: amount for resource, amount in amounts.items() if amount is not None})
 
 
@@ -179,12 +179,11 @@ def _cloud_image(image: providers.CloudImage) -> settings.CloudImage:
 
 
 def _openstack_pool(provider: providers.OpenStackProvider, pool: providers.OpenStackPool) -> settings.Pool:
-    priorities: Iterable[int | None] = (pool.priority, provider.priority, settings.DEFAULT_PRIORITY)
     return settings.Pool(
         name=PoolName(pool.name),
         provider=ProviderName(provider.name),
         labels={LabelName(label.name): _pool_label(pool, label) for label in pool.labels if _has_image(label)},
-        priority=next(priority for priority in priorities if priority is not None),
+        priority=_priority(pool, provider),
         limits=_limits(pool),
         ignore_provider_quota=pool.ignore_provider_quota,
         availability_zones=tuple(pool.availability_zones),
@@ -192,6 +191,11 @@ def _openstack_pool(provider: providers.OpenStackProvider, pool: providers.OpenS
         auto_floating_ip=pool.auto_floating_ip,
         node_attributes=pool.node_attributes,
     )
+
+
+def _priority(pool: providers.Pool, provider: providers.Provider) -> int:
+    priorities: Iterable[int | None] = (pool.priority, provider.priority, settings.DEFAULT_PRIORITY)
+    return next(priority for priority in priorities if priority is not None)
 
 
 def _has_image(label: providers.PoolLabel) -> bool:
@@ -218,5 +222,48 @@ def _pool_label(pool: providers.OpenStackPool, label: providers.PoolLabel) -> se
     )
 
 
-BUILT: Mapping[str, Callable[[ReadProvider], settings.Provider]] = MappingProxyType({providers.OPENSTACK: _openstack})
+def _static(provider: ReadProvider) -> settings.Provider:
+    written = provider.model
+    assert isinstance(written, providers.StaticProvider)
+    return settings.Provider(
+        name=ProviderName(written.name),
+        driver=provider.driver,
+        max_concurrency=written.max_concurrency,
+        pools={PoolName(pool.name): _static_pool(written, pool) for pool in written.pools},
+    )
+
+
+def _static_pool(provider: providers.StaticProvider, pool: providers.StaticPool) -> settings.Pool:
+    hosts = tuple(_host(node) for node in pool.nodes)
+    names = dict.fromkeys(label for host in hosts for label in host.labels)
+    return settings.Pool(
+        name=PoolName(pool.name),
+        provider=ProviderName(provider.name),
+        labels={name: settings.PoolLabel(name=name) for name in names},
+        priority=_priority(pool, provider),
+        limits=_limits(pool),
+        node_attributes=pool.node_attributes,
+        hosts=hosts,
+    )
+
+
+def _host(node: providers.StaticNode) -> settings.StaticHost:
+    return settings.StaticHost(
+        name=node.name,
+        labels=tuple(map(LabelName, node.labels)),
+        username=node.username,
+        connection_port=node.connection_port or node.ssh_port or SSH_PORT,
+        connection_type=node.connection_type,
+        host_keys=tuple(node.host_key),
+        host_key_checking=node.host_key_checking,
+        timeout=node.timeout,
+        shell_type=node.shell_type,
+        python_path=node.python_path,
+        slots=node.max_parallel_jobs,
+    )
+
+
+BUILT: Mapping[str, Callable[[ReadProvider], settings.Provider]] = MappingProxyType(
+    {providers.OPENSTACK: _openstack, providers.STATIC: _static}
+)
 """The drivers whose providers have a place in `Settings`."""

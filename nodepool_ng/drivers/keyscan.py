@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import partial
 from ipaddress import ip_address
 from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import asyncssh
 
@@ -114,6 +114,7 @@ class KeyScanner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[Outcome]] = set()
+        self._lookups: set[asyncio.Task[tuple[str, ...] | str]] = set()
 
     def start(self) -> None:
         """Start the thread."""
@@ -142,14 +143,23 @@ class KeyScanner:
                 return
         done(NotScanned(Failure.STOPPED, "the scanner is not running"))
 
+    def lookup(self, name: str, deadline: float, done: Callable[[tuple[str, ...] | str], None]) -> None:
+        """Find the addresses of a machine, the best first; `done` gets them, or why there are none."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._begin_lookup, name, deadline, done)
+                return
+        done("the scanner is not running")
+
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         self._slots = asyncio.Semaphore(self._most_attempts)
         try:
             loop.run_forever()
-            for task in self._tasks:
+            unfinished: tuple[asyncio.Task[Any], ...] = (*self._tasks, *self._lookups)
+            for task in unfinished:
                 task.cancel()
-            loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
+            loop.run_until_complete(asyncio.gather(*unfinished, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_default_executor())
         finally:
             loop.close()
@@ -160,10 +170,30 @@ class KeyScanner:
         self._tasks.add(task)
         task.add_done_callback(partial(self._end, done))
 
+    def _begin_lookup(self, name: str, deadline: float, done: Callable[[tuple[str, ...] | str], None]) -> None:
+        def end(task: asyncio.Task[tuple[str, ...] | str]) -> None:
+            self._lookups.discard(task)
+            done("the scanner was stopped" if task.cancelled() else task.result())
+
+        task = asyncio.get_running_loop().create_task(_addresses(name, deadline))
+        self._lookups.add(task)
+        task.add_done_callback(end)
+
     def _end(self, done: Done, task: asyncio.Task[Outcome]) -> None:
         # Told here, since a task that is cancelled before its first step runs none of its own code.
         self._tasks.discard(task)
         done(NotScanned(Failure.STOPPED, "the scanner was stopped") if task.cancelled() else task.result())
+
+
+async def _addresses(name: str, deadline: float) -> tuple[str, ...] | str:
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        return "no answer"
+    except (OSError, UnicodeError) as error:
+        return str(error)
+    return tuple(dict.fromkeys(str(each[4][0]) for each in found)) or "no address"
 
 
 async def _scan(address: str, port: int, patience: "_Patience", probe: Probe) -> Outcome:

@@ -82,6 +82,9 @@ class _Scans:
         left = deadline - self._clock.now()
         self._scanner.scan(address, port, self._clock.monotonic() + left, told, probe)
 
+    def lookup(self, name: str, deadline: Timestamp, done: Callable[[tuple[str, ...] | str], None]) -> None:
+        self._scanner.lookup(name, self._clock.monotonic() + deadline - self._clock.now(), done)
+
 
 class Launcher:
     """All that runs in the process, put together; `run` returns when it has stopped."""
@@ -195,7 +198,7 @@ class Launcher:
     def _configure(self, settings: Settings) -> None:
         """Make drivers for new and changed providers, and ids for new pools."""
         for name, provider in settings.providers.items():
-            if self._configured.get(name) == provider:
+            if not provider.has_cloud or self._configured.get(name) == provider:
                 continue
             try:
                 self._drivers[name] = registry.make(provider, self._reporting.observe(provider))

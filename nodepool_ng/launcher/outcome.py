@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nodepool_ng.drivers import Capacity, DriverError, Listing
-from nodepool_ng.model.ids import AttemptId
+from nodepool_ng.model.hosts import HostSeen
+from nodepool_ng.model.ids import AttemptId, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,33 @@ class CloudFailed:
     error: DriverError
 
 
+@dataclass(frozen=True, slots=True)
+class HostLooked:
+    """What there is to be known of a machine of a static pool."""
+
+    seen: HostSeen
+
+
+@dataclass(frozen=True, slots=True)
+class HostSilent:
+    """The machine of a node that was to be given away does not answer."""
+
+    node: NodeId
+    met: str
+
+
 Outcome: TypeAlias = (
-    Done | Lost | Asked | NotMade | Adopted | Scanned | Addressed | ConsoleKept | Listed | CapacityRead | CloudFailed
+    Done
+    | Lost
+    | Asked
+    | NotMade
+    | Adopted
+    | Scanned
+    | Addressed
+    | ConsoleKept
+    | Listed
+    | CapacityRead
+    | CloudFailed
+    | HostLooked
+    | HostSilent
 )

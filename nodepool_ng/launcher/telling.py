@@ -9,7 +9,7 @@ from nodepool_ng.model.reason import sentence
 
 _log = logging.getLogger("nodepool.launcher")
 
-_QUIET = (do.ListServers, do.ReadCapacity, do.SweepNetwork)
+_QUIET = (do.ListServers, do.ReadCapacity, do.SweepNetwork, do.LookAtHost)
 
 
 def tell(world: World, action: do.Action) -> None:
@@ -61,6 +61,8 @@ def _what(action: do.Action) -> str:
             return f"Fulfilled with {', '.join(action.nodes)}"
         case do.DeleteServer():
             return f"Deleting server {action.server} in {action.provider}"
+        case do.RegisterNodes():
+            return f"Registering {len(action.slots)} of {action.host.name} in {action.provider}/{action.pool}"
         case do.Decline():
             return "Failing the request" if action.fail else "Declining the request"
         case _:
@@ -85,6 +87,8 @@ _PHRASES: dict[type[do.Action], str] = {
     do.SweepNetwork: "Sweeping the network",
     do.ForgetConfirmation: "Forgetting the permission for a large sweep",
     do.SweepLocks: "Removing locks of requests that are gone",
+    do.LookAtHost: "Looking at a machine",
+    do.RenewNode: "Renewing the record",
     do.ListServers: "Listing servers",
     do.ReadCapacity: "Reading capacity",
 }

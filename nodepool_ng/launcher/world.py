@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from nodepool_ng.drivers import DriverError, Listing, Misconfigured, NoCapacity, Throttled, Unavailable
 from nodepool_ng.launcher.clouds import CloudFacts, grown, shifted
+from nodepool_ng.launcher.hosts import HostFacts
 from nodepool_ng.launcher.memory import Memory
 from nodepool_ng.launcher.outcome import (
     Addressed,
@@ -21,6 +22,8 @@ from nodepool_ng.launcher.outcome import (
     CloudFailed,
     ConsoleKept,
     Done,
+    HostLooked,
+    HostSilent,
     Listed,
     Lost,
     NotMade,
@@ -101,6 +104,7 @@ class World:
         self.now = now
         """The instant of the letter being dealt with; set by the reconciler."""
         self.clouds = CloudFacts(installation)
+        self.hosts = HostFacts(settings)
         self.census = Census(self._cost)
         self.uploads: dict[tuple[ImageName, ProviderName], Upload] = {}
         self.leased: set[ProviderName] = set()
@@ -238,6 +242,7 @@ class World:
             self.memory.forget(before.attempt)
         if entry is None:
             self.census.drop(node_id)
+            self.hosts.gone(node_id)
         elif entry.record is not before:
             self.census.put(entry.record)
             if entry.record.attempt is None:
@@ -300,6 +305,7 @@ class World:
         self.leaving |= {name for name in self.leased if name not in settings.providers}
         self.leaving -= settings.providers.keys()
         self.settings = settings
+        self.hosts.reconfigured(settings)
         self.pool_ids = dict(pool_ids)
         self.leases_changed()
 
@@ -313,6 +319,7 @@ class World:
         self._orphan_locks = {key: since + by for key, since in self._orphan_locks.items()}
         self._cooling = {key: shifted(each, by) for key, each in self._cooling.items()}
         self._registry_changed += by
+        self.hosts.clock_jumped(by)
 
     def came(self, action: Action, outcome: Outcome) -> None:
         """Take in what came of an action."""
@@ -351,6 +358,11 @@ class World:
                 self.memory.consoles.add(attempt)
             case CloudFailed(error):
                 self._cloud_failed(action, error)
+            case HostLooked(seen):
+                assert isinstance(action, do.LookAtHost)
+                self.hosts.looked(action.provider, seen)
+            case HostSilent(node, met):
+                self.hosts.did_not_answer(node, met)
             case Done() | Adopted():
                 self._done(action)
 
@@ -396,6 +408,9 @@ class World:
             frozen=self.frozen(),
             paces=self.memory.paces.view(self.now),
             orphan_locks=self._orphan_locks,
+            hosts=self.hosts.seen,
+            silent=self.hosts.silent,
+            without_cloud=self.hosts.providers,
             cooling={subject: cooling.until for subject, cooling in self._cooling.items()},
         )
 
@@ -471,6 +486,8 @@ class World:
                 self.clouds.deleted(action.server, self.now)
             case do.SweepNetwork():
                 self.memory.swept[action.provider] = self.now
+            case do.RegisterNodes(provider=provider, host=host):
+                self.hosts.spent((provider, host.key))
             case do.RetireNode(why=why) if why.code in (Code.LAUNCH_FAILED, Code.ATTEMPT_FAILED):
                 if why.provider and why.pool and why.label:
                     self.clouds.launch_failed((why.provider, why.pool, why.label), self.now, why.detail)

@@ -159,5 +159,5 @@ UPLOADS_OF_PROVIDER: tuple[Column[UploadsOfBuild], ...] = (
 
 SERVERS_OF_PROVIDER: tuple[Column[ServerOfNode], ...] = (
     Column("ID", "id", lambda row: row.node),
-    Column("Server ID", "server_id", lambda row: row.server),
+    Column("Server ID", "server_id", lambda row: row.server, lambda row: str(row.server)),  # None, too, as ever
 )

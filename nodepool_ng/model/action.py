@@ -8,6 +8,7 @@ yet visible in a node record.
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from nodepool_ng.model.hosts import Knock
 from nodepool_ng.model.ids import (
     LabelName,
     NodeId,
@@ -21,6 +22,7 @@ from nodepool_ng.model.ids import (
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.quota import NONE, Resources
 from nodepool_ng.model.reason import Reason
+from nodepool_ng.model.settings import HostKey, StaticHost
 
 Subject: TypeAlias = tuple[str, str]
 """A kind (`node`, `request`, `server`, `list`, …) and an identifier within it."""
@@ -36,6 +38,10 @@ def request_subject(request: RequestId) -> Subject:
 
 def warm_subject(provider: ProviderName, pool: PoolName, label: LabelName) -> Subject:
     return "warm", f"{provider}/{pool}/{label}"
+
+
+def host_subject(provider: ProviderName, host: HostKey) -> Subject:
+    return "host", f"{provider}/{host[1]}@{host[0]}:{host[2]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,8 @@ class HandOut:
     provider: ProviderName
     pool: PoolName
     nodes: tuple[NodeId, ...]
+    knocks: tuple[Knock, ...] = ()
+    """Machines that have to answer first."""
     why: Reason
 
 
@@ -276,10 +284,42 @@ class SweepNetwork:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookAtHost:
+    """Find out where a machine of a static pool is, and what host keys it has."""
+
+    provider: ProviderName
+    pool: PoolName
+    host: StaticHost
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetConfirmation:
     """Take an operator's permission for a large sweep away once it has been used."""
 
     provider: ProviderName
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterNodes:
+    """Write down a ready node for each of some slots of a machine that was looked at just now."""
+
+    provider: ProviderName
+    pool: PoolName
+    host: StaticHost
+    slots: tuple[int, ...]
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewNode:
+    """Bring the record of a free static node up to what configuration and machine say now; it keeps its id."""
+
+    node: NodeId
+    host: StaticHost
+    slot: int
+    host_keys: tuple[str, ...]
     why: Reason
 
 
@@ -325,6 +365,9 @@ Action: TypeAlias = (
     | SweepLocks
     | SweepNetwork
     | ForgetConfirmation
+    | LookAtHost
+    | RegisterNodes
+    | RenewNode
     | ListServers
     | ReadCapacity
 )
@@ -367,6 +410,8 @@ def subjects(action: Action) -> tuple[Subject, ...]:
             return (("confirmation", action.provider),)
         case SweepLocks():
             return (("sweep", "request-locks"),)
+        case LookAtHost() | RegisterNodes():
+            return (host_subject(action.provider, action.host.key),)
         case ListServers():
             return (("list", action.provider),)
         case ReadCapacity():
@@ -384,6 +429,7 @@ def subjects(action: Action) -> tuple[Subject, ...]:
             | RetireNode()
             | EraseNode()
             | SweepGhost()
+            | RenewNode()
         ):
             return (node_subject(action.node),)
         case _:

@@ -50,6 +50,9 @@ class Code(StrEnum):
     ALL_UPLOADED = "all-uploaded"
     KNOWN = "known"
     SESSION_LOST = "session-lost"
+    SLOT_EMPTY = "slot-empty"
+    OUT_OF_DATE = "out-of-date"
+    HOST_SILENT = "host-silent"
     # for waiting
     POOL_LIMIT = "pool-limit"
     PROVIDER_QUOTA = "provider-quota"
@@ -73,6 +76,7 @@ class Code(StrEnum):
     NOT_SEEN_YET = "not-seen-yet"
     NOT_DUE = "not-due"
     NOT_OURS = "not-ours"
+    NO_FREE_NODE = "no-free-node"
     # for declining
     POOL_DISABLED = "pool-disabled"
     OUT_OF_SERVICE = "out-of-service"
@@ -81,6 +85,7 @@ class Code(StrEnum):
     NO_IMAGE = "no-image"
     NEVER_FITS = "never-fits"
     DECLINED = "declined"
+    TOO_FEW_HOSTS = "too-few-hosts"
 
 
 _IN_ORDER = tuple(Code)
@@ -142,6 +147,9 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.ALL_UPLOADED: "it is uploaded everywhere, and delete-after-upload is set",
         Code.KNOWN: "there is a record of it",
         Code.SESSION_LOST: "the session that held the lock is over",
+        Code.SLOT_EMPTY: "the machine {detail} has room for a node that is not there",
+        Code.OUT_OF_DATE: "the configuration or the machine {detail} changed",
+        Code.HOST_SILENT: "its machine cannot be used: {detail}",
         Code.POOL_LIMIT: "the pool's limit of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.PROVIDER_QUOTA: "the provider's quota of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.TENANT_LIMIT: "the tenant's limit of {resource} leaves {limit:g}, {wanted:g} needed",
@@ -163,12 +171,14 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.NOT_SEEN_YET: "the images directory was not looked at yet",
         Code.NOT_DUE: "the newest ready build is good enough",
         Code.NOT_OURS: "its files are on another builder's disk",
+        Code.NO_FREE_NODE: "none of the pool's machines is free for label {label}",
         Code.POOL_DISABLED: "the pool is disabled by max-servers",
         Code.OUT_OF_SERVICE: "the provider is out of service: max-concurrency is 0",
         Code.NO_SUCH_LABEL: "the pool does not have label {label}",
         Code.LABEL_BROKEN: "label {label} cannot be made there: {detail}",
         Code.NO_IMAGE: "the image of label {label} has no ready upload there",
         Code.DECLINED: "the pool has declined it before",
+        Code.TOO_FEW_HOSTS: "it has machines for {limit:g} of the {wanted:g} nodes",
         Code.NEVER_FITS: "it would not fit an empty pool: {resource} is limited to {limit:g}, {wanted:g} needed",
     }
 )

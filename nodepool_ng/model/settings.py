@@ -6,12 +6,14 @@ Durations are seconds, memory is MiB, volumes are GB. An infinite limit is an ab
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from nodepool_ng.model.ids import ImageName, Json, LabelName, PoolName, ProviderName, Seconds, TenantName
 from nodepool_ng.model.quota import NONE, Resources
 
 DEFAULT_PRIORITY = 100
+STATIC = "static"
+"""The driver whose machines are there already."""
 
 
 def _nothing() -> Mapping[Any, Any]:
@@ -128,6 +130,35 @@ class PoolLabel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StaticHost:
+    """A machine that is there already, and how jobs reach it. Name, user and port together tell it from all others
+    of its provider."""
+
+    name: str
+    labels: tuple[LabelName, ...]
+    username: str = "zuul"
+    connection_port: int = 22
+    connection_type: str = "ssh"
+    host_keys: tuple[str, ...] = ()
+    """Keys that it must have, as `<type> <base64>`; without any, whatever it shows is taken."""
+    host_key_checking: bool = True
+    timeout: Seconds = 5
+    """How long it may take to answer when it is looked at."""
+    shell_type: str | None = None
+    python_path: str = "auto"
+    slots: int = 1
+    """How many jobs may run on it at the same time; each slot is a node."""
+
+    @property
+    def key(self) -> "HostKey":
+        return self.name, self.username, self.connection_port
+
+
+HostKey: TypeAlias = tuple[str, str, int]
+"""Name, user and port."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     name: PoolName
     provider: ProviderName
@@ -140,6 +171,8 @@ class Pool:
     security_groups: tuple[str, ...] = ()
     auto_floating_ip: bool = True
     node_attributes: Mapping[str, Json] | None = None
+    hosts: tuple[StaticHost, ...] | None = None
+    """The machines of a static provider's pool: nothing is launched there. None: the pool has a cloud."""
 
     @property
     def key(self) -> tuple[ProviderName, PoolName]:
@@ -175,6 +208,11 @@ class Provider:
     images: Mapping[ImageName, ProviderImage] = field(default_factory=_nothing)
     cloud_images: Mapping[str, CloudImage] = field(default_factory=_nothing)
     pools: Mapping[PoolName, Pool] = field(default_factory=_nothing)
+
+    @property
+    def has_cloud(self) -> bool:
+        """Tell whether servers, images and quota are asked of a cloud."""
+        return self.driver != STATIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from nodepool_ng.model.action import Action, Subject
 from nodepool_ng.model.census import Census, PoolKey
 from nodepool_ng.model.component import Component
 from nodepool_ng.model.freeze import NOT_FROZEN, Freeze
+from nodepool_ng.model.hosts import HostAt, HostSeen
 from nodepool_ng.model.ids import (
     AttemptId,
     ImageName,
@@ -155,6 +156,12 @@ class Snapshot:
     """How fast each cloud may be asked, where something is known of it."""
     orphan_locks: Mapping[RequestId, Timestamp] = field(default_factory=_nothing)
     """Lock directories of requests that are gone, those first that have been without one for longest; since when."""
+    hosts: Mapping[HostAt, HostSeen] = field(default_factory=lambda: MappingProxyType({}))
+    """The last look at each machine of static providers."""
+    without_cloud: Set[ProviderName] = frozenset()
+    """Providers, ones that just left the configuration too, whose machines are there already."""
+    silent: Mapping[NodeId, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Static nodes whose machine did not answer when they were to be given away, and what was met."""
     cooling: Mapping[Subject, Timestamp] = field(default_factory=_nothing)
     """Subjects of actions that just failed, and until when they are to be left alone."""
 

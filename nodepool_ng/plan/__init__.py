@@ -20,6 +20,7 @@ from nodepool_ng.plan.looks import plan_looks
 from nodepool_ng.plan.nodes import plan_nodes
 from nodepool_ng.plan.pace import Agenda
 from nodepool_ng.plan.requests import plan_requests
+from nodepool_ng.plan.static import plan_static
 from nodepool_ng.plan.warm import plan_warm
 
 
@@ -43,6 +44,7 @@ def plan(snapshot: Snapshot) -> Plan:
     in flight."""
     agenda = Agenda(snapshot)
     plan_nodes(snapshot, agenda)
+    plan_static(snapshot, agenda)
     alarms = plan_leaks(snapshot, agenda)
     desk = laid_out(snapshot, agenda)
     plan_requests(desk)

@@ -19,6 +19,8 @@ def plan_looks(s: Snapshot, agenda: Agenda) -> None:
     """Add the lists and capacity readings that are due, and remember when the next ones will be."""
     expecting = {node.provider for node in s.nodes.in_state(NodeState.INIT, NodeState.BUILDING, NodeState.DELETING)}
     for provider in sorted(s.leased):
+        if provider in s.without_cloud:
+            continue
         facts = s.facts.get(provider)
         backoff = s.provider_backoff.get(provider)
         if backoff is not None and backoff.until > s.now:

@@ -22,6 +22,7 @@ from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot, freeze_of
 from nodepool_ng.plan.launch import Do, Failed, NoRoom, Wait, configured, progress
 from nodepool_ng.plan.pace import Agenda
+from nodepool_ng.plan.static import is_static
 
 INIT_ORPHAN_AGE: Seconds = 60.0
 """An `init` record of another software, older than this and unlocked, was lost before its launcher locked it."""
@@ -187,7 +188,7 @@ def _deleting(s: Snapshot, agenda: Agenda, node: Node) -> None:
             pass
     if not agenda.free(node_subject(node.id)):
         return
-    if node.provider is None or node.state is NodeState.DELETED or never_asked(s, node):
+    if node.provider is None or node.state is NodeState.DELETED or is_static(s, node) or never_asked(s, node):
         agenda.add(EraseNode(node=node.id, why=_reason(node, Code.GONE)))
         return
     servers = servers_of(s, node)

@@ -12,7 +12,11 @@ from nodepool_ng.model.settings import Pool
 from nodepool_ng.model.snapshot import Snapshot
 from nodepool_ng.plan.capacity import Ledger
 from nodepool_ng.plan.registry import rendezvous
-from nodepool_ng.plan.shelf import Shelf
+from nodepool_ng.plan.shelf import Shelf, matched
+
+IMPATIENT = "NodePool:min-ready"
+"""The requestor of Nodepool 11's own requests for ready nodes. They expect to be declined where there is no room: what
+waited would keep places from clients, and send other ready nodes away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +71,12 @@ def unable(s: Snapshot, pool: Pool, labels: tuple[LabelName, ...]) -> Reason | N
         return at(pool.key, Code.POOL_DISABLED)
     if s.settings.providers[pool.provider].max_concurrency == 0:
         return at(pool.key, Code.OUT_OF_SERVICE)
+    if pool.hosts is not None:
+        slots = [host for host in pool.hosts for _ in range(host.slots)]
+        places = sum(place is not None for place in matched(labels, slots))
+        if places < len(labels):
+            code = Code.TOO_FEW_HOSTS
+            return Reason(code=code, provider=pool.provider, pool=pool.name, limit=places, wanted=len(labels))
     for label in dict.fromkeys(labels):
         if without_image(s, pool, label):
             return at(pool.key, Code.NO_IMAGE, label=label)
@@ -81,7 +91,9 @@ def without_image(s: Snapshot, pool: Pool, label: LabelName) -> bool:
 
 def offer(s: Snapshot, ledger: Ledger, shelf: Shelf, pool: Pool, request: NodeRequest) -> Offer:
     """Return what the pool would do for the request now."""
-    picks = shelf.pick(pool.key, request.labels) if request.reuse else (None,) * len(request.labels)
+    # Where nothing can be launched, whoever wants a new node gets a ready one; min-ready of Nodepool 11 gets none.
+    reuse = request.reuse or (pool.hosts is not None and request.requestor != IMPATIENT)
+    picks = shelf.pick(pool.key, request.labels) if reuse else (None,) * len(request.labels)
     kept = NONE
     missing = request.labels
     if any(picks) or not picks:
@@ -89,6 +101,9 @@ def offer(s: Snapshot, ledger: Ledger, shelf: Shelf, pool: Pool, request: NodeRe
         missing = tuple(label for label, node in zip(request.labels, picks, strict=True) if node is None)
     if not missing:
         return Offer(pool=pool, picks=picks, gives=kept)
+    if pool.hosts is not None:
+        obstacle = at(pool.key, Code.NO_FREE_NODE, label=missing[0])
+        return Offer(pool=pool, picks=picks, missing=missing, gives=kept, obstacle=obstacle)
     needs = ledger.cost(pool.key, missing)
     if isinstance(needs, str):
         return Offer(pool=pool, picks=picks, gives=kept, obstacle=at(pool.key, Code.CLOUD_UNKNOWN, detail=needs))

@@ -1,6 +1,7 @@
 """The ready nodes that are there for the taking, as one pass sees them."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from nodepool_ng.model.action import node_subject
 from nodepool_ng.model.census import PoolKey
@@ -9,6 +10,15 @@ from nodepool_ng.model.node import Node
 from nodepool_ng.model.snapshot import Snapshot
 from nodepool_ng.plan.pace import Agenda
 
+
+class Labelled(Protocol):
+    """What serves labels: a node, or a machine that can be one."""
+
+    @property
+    def labels(self) -> tuple[LabelName, ...]: ...
+
+
+_Thing = TypeVar("_Thing", bound=Labelled)
 _Zones = dict[str | None, dict[NodeId, Node]]
 
 
@@ -77,9 +87,9 @@ class Shelf:
             del nodes[node_id]
 
 
-def matched(labels: Sequence[LabelName], nodes: Iterable[Node]) -> tuple[Node | None, ...]:
+def matched(labels: Sequence[LabelName], nodes: Iterable[_Thing]) -> tuple[_Thing | None, ...]:
     """Match nodes to labels, as many as possible and earlier nodes first; the answer is in the labels' order."""
-    places: list[Node | None] = [None] * len(labels)
+    places: list[_Thing | None] = [None] * len(labels)
     missing = len(labels)
     for node in nodes:
         if not missing:
@@ -88,7 +98,7 @@ def matched(labels: Sequence[LabelName], nodes: Iterable[Node]) -> tuple[Node | 
     return tuple(places)
 
 
-def _place(node: Node, labels: Sequence[LabelName], places: list[Node | None], tried: set[int]) -> bool:
+def _place(node: _Thing, labels: Sequence[LabelName], places: list[_Thing | None], tried: set[int]) -> bool:
     """Find a place for a node, if need be by moving nodes with several labels to another place."""
     for index, label in enumerate(labels):
         if places[index] is None and label in node.labels:

@@ -16,8 +16,9 @@ from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.plan.declining import decline
 from nodepool_ng.plan.desk import Desk
 from nodepool_ng.plan.registry import SOFTWARE, key_of
-from nodepool_ng.plan.serving import Offer, offer
+from nodepool_ng.plan.serving import IMPATIENT, Offer, offer
 from nodepool_ng.plan.standing import Standing, look
+from nodepool_ng.plan.static import knocks
 
 READY_ELSEWHERE_WAIT: Seconds = 2.0
 """How long a request is left to another pool that has ready nodes for it, before nodes are launched."""
@@ -26,9 +27,6 @@ DECIDE_WITHIN: Seconds = 300.0
 """How long a pool may take to find out whether it can serve a request. Then it is left out: a request never hangs."""
 
 _SHORT = (Code.POOL_LIMIT, Code.PROVIDER_QUOTA)
-IMPATIENT = "NodePool:min-ready"
-"""The requestor of Nodepool 11's own requests for ready nodes. They expect to be declined where there is no room: what
-waited would keep places from clients, and send other ready nodes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,7 @@ class Queue:
         desk = self._desk
         verdicts = [*standing.impossible.values(), *standing.yielding]
         offers = []
+        without_cloud = []
         enough: float = math.inf
         for pool in standing.able:
             if pool.priority > enough:
@@ -88,6 +87,8 @@ class Queue:
             else:
                 verdicts.append(obstacle)
                 self._note(made, obstacle)
+                if obstacle.code is Code.NO_FREE_NODE:
+                    without_cloud.append(made)
                 if obstacle is made.obstacle and obstacle.code in _SHORT:
                     offers.append(made)
         startable = [made for made in offers if made.obstacle is None]
@@ -103,8 +104,8 @@ class Queue:
                 desk.verdicts[request.id] = (*verdicts, elsewhere)
             return None
         desk.verdicts[request.id] = tuple(verdicts)
-        if offers and request.requestor == IMPATIENT:
-            full = {made.pool.key: made.obstacle for made in offers if made.obstacle is not None}
+        if request.requestor == IMPATIENT and (offers or without_cloud):
+            full = {made.pool.key: made.obstacle for made in (*offers, *without_cloud) if made.obstacle is not None}
             decline(desk, request, {**standing.impossible, **full})
             return None
         if not standing.able and not standing.others and not standing.impossible:
@@ -114,20 +115,22 @@ class Queue:
         if undecided and decline(desk, request, {**standing.impossible, **undecided}):
             return None
         if not offers or not reserving:
+            if without_cloud and reserving:
+                desk.shelf.promise(without_cloud[0].picks)
             return Stuck(tuple(verdicts))
         soonest = min(offers, key=lambda made: (made.pool.priority, _lacks(made)))
         return Stuck(tuple(verdicts), soonest if self._reserve(request, soonest) else None)
 
     def _undecided(self, request: NodeRequest, standing: Standing) -> dict[PoolKey, Reason]:
         """Return our pools that may serve the request and are left out, since their clouds have not answered for too
-        long; none as long as one of the pools has a cloud that answers."""
+        long; none as long as one of the pools has a cloud that answers, or needs none."""
         s = self._desk.s
         due = request.state_time + DECIDE_WITHIN
         left_out = {}
         for pool in standing.able:
             facts = s.facts.get(pool.provider)
             answered = facts.listed if facts else None
-            if facts is not None and facts.error is None and answered is not None:
+            if pool.hosts is not None or (facts is not None and facts.error is None and answered is not None):
                 return {}
             due = max(due, (answered or 0.0) + DECIDE_WITHIN)
             error = facts.error if facts else None
@@ -177,7 +180,7 @@ class Queue:
             self._desk.agenda.look_again(self._desk.s.now + obstacle.wanted)
         facts = self._desk.s.facts.get(made.pool.provider)
         sick = obstacle.code is Code.CLOUD_UNKNOWN and facts is not None and facts.error is not None
-        if obstacle.code in (*_SHORT, Code.BACKOFF, Code.FROZEN) or sick:
+        if obstacle.code in (*_SHORT, Code.BACKOFF, Code.FROZEN, Code.NO_FREE_NODE) or sick:
             self._desk.short.add(made.pool.key)
 
     def _ready_elsewhere(self, request: NodeRequest, standing: Standing, best: Offer) -> Reason | None:
@@ -201,7 +204,10 @@ class Queue:
         desk = self._desk
         provider, pool = best.pool.key
         why = at(best.pool.key, Code.ASKED_FOR, request=request.id)
-        action: HandOut | Claim = HandOut(request=request.id, provider=provider, pool=pool, nodes=best.nodes, why=why)
+        asked = knocks(desk.s, best.pool, [node for node in best.picks if node is not None])
+        action: HandOut | Claim = HandOut(
+            request=request.id, provider=provider, pool=pool, nodes=best.nodes, knocks=asked, why=why
+        )
         if best.missing:
             launches = best.launches(desk.s, request)
             action = Claim(

@@ -76,7 +76,12 @@ def _most_of_ours(desk: Desk, key: PoolKey, label: LabelName) -> float | None:
     s = desk.s
     provider = s.settings.providers.get(key[0])
     pool = provider.pools.get(key[1]) if provider else None
-    if pool is None or label not in pool.labels or never(s, desk.ledger, pool, (label,)) is not None:
+    if (
+        pool is None
+        or pool.hosts is not None
+        or label not in pool.labels
+        or never(s, desk.ledger, pool, (label,)) is not None
+    ):
         return None
     needs = desk.ledger.cost(key, (label,))
     if isinstance(needs, str):
@@ -94,7 +99,9 @@ def _most_elsewhere(desk: Desk, key: PoolKey, label: LabelName) -> float | None:
     """Return the same for a pool that another launcher acts for: what its registration and our configuration say."""
     provider = desk.s.settings.providers.get(key[0])
     pool = provider.pools.get(key[1]) if provider else None
-    if pool is not None and (label not in pool.labels or unable(desk.s, pool, (label,)) is not None):
+    if pool is not None and (
+        pool.hosts is not None or label not in pool.labels or unable(desk.s, pool, (label,)) is not None
+    ):
         return None
     return 0 if key in desk.registry.paused_keys else math.inf
 

@@ -45,6 +45,14 @@ class HostKeyScan:
 
 
 @dataclass(frozen=True, slots=True)
+class NameLookup:
+    """Answered by a tuple of addresses, or by a sentence why there are none."""
+
+    name: str
+    deadline: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
 class LocalJob:
     """Something to be done on this machine: a build, a look at a directory. Answered by what the workshop makes of
     the job, which is a value that says what is to be done."""
@@ -57,7 +65,7 @@ class Fence:
     """Answered (by None) once the mirror has seen everything that was written before the fence was asked for."""
 
 
-Step: TypeAlias = StoreRound | CloudCall | HostKeyScan | LocalJob | Fence
+Step: TypeAlias = StoreRound | CloudCall | HostKeyScan | NameLookup | LocalJob | Fence
 Effect: TypeAlias = Generator[Step, Any, Result]
 
 
@@ -85,6 +93,12 @@ def call(provider: ProviderName, what: Call) -> Effect[Any]:
 def scan(address: str, port: int, ssh: bool, deadline: Timestamp) -> Effect[tuple[str, ...] | str]:
     """Return the host keys of a server, or why there are none."""
     answer: tuple[str, ...] | str = yield HostKeyScan(address, port, ssh, deadline)
+    return answer
+
+
+def lookup(name: str, deadline: Timestamp) -> Effect[tuple[str, ...] | str]:
+    """Return the addresses of a machine, the best first, or why there are none."""
+    answer: tuple[str, ...] | str = yield NameLookup(name, deadline)
     return answer
 
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from nodepool_ng.drivers.calls import Call
 from nodepool_ng.model.ids import ProviderName, Timestamp
-from nodepool_ng.shell.effect import CloudCall, Effect, Fence, HostKeyScan, LocalJob, Step, StoreRound
+from nodepool_ng.shell.effect import CloudCall, Effect, Fence, HostKeyScan, LocalJob, NameLookup, Step, StoreRound
 from nodepool_ng.zk.store import Answers, Verb
 
 Subject = TypeVar("Subject")
@@ -30,6 +30,10 @@ class Scanner(Protocol):
     def scan(
         self, address: str, port: int, ssh: bool, deadline: Timestamp, done: Callable[[tuple[str, ...] | str], None]
     ) -> None: ...
+
+    def lookup(self, name: str, deadline: Timestamp, done: Callable[[tuple[str, ...] | str], None]) -> None:
+        """Find the addresses of a machine. `done` gets them, or a sentence, from any thread."""
+        ...
 
 
 class Workshop(Protocol):
@@ -146,6 +150,9 @@ class Runner(Generic[Action, Subject, Outcome]):
             case HostKeyScan(address, port, ssh, deadline):
                 assert self._scanner is not None
                 self._scanner.scan(address, port, ssh, deadline, done)
+            case NameLookup(name, deadline):
+                assert self._scanner is not None
+                self._scanner.lookup(name, deadline, done)
             case LocalJob(job):
                 assert self._workshop is not None
                 self._workshop.submit(job, done)

@@ -12,14 +12,15 @@ from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.request import NodeRequest
-from nodepool_ng.model.settings import CloudImage, Label, Pool, PoolLabel, Provider, Settings
+from nodepool_ng.model.settings import STATIC, CloudImage, Label, Pool, PoolLabel, Provider, Settings, StaticHost
 from nodepool_ng.sim.server import Server
 from nodepool_ng.sim.settings import RegionSettings
 from nodepool_ng.sim.virtual.check import complaints, nodes_in, requests_in
 from nodepool_ng.sim.virtual.client import Job, VirtualScheduler
+from nodepool_ng.sim.virtual.machines import Machine
 from nodepool_ng.sim.virtual.world import MESSAGE_TIME, Installation, VirtualLauncher
 from nodepool_ng.zk import codec, paths
-from nodepool_ng.zk.store import Create, Set
+from nodepool_ng.zk.store import Create, Delete, Set
 
 
 def label(name: str, **changes: Any) -> PoolLabel:
@@ -37,6 +38,19 @@ def provider(name: str, *pools: Pool, **changes: Any) -> Provider:
     return Provider(name=name, cloud=f"cloud-{name}", pools=made, cloud_images=images, **changes)  # type: ignore[arg-type]
 
 
+def host(name: str, *labels: str, **changes: Any) -> StaticHost:
+    """Return a machine that is there already."""
+    return StaticHost(name=name, labels=labels or ("bare",), **changes)  # type: ignore[arg-type]
+
+
+def yard(*hosts: StaticHost, name: str = "yard", **changes: Any) -> Provider:
+    """Return a static provider with one pool."""
+    labels = dict.fromkeys(each for one in hosts for each in one.labels)
+    made = {each: PoolLabel(name=each) for each in labels}
+    bench = Pool(name="bench", provider=name, labels=made, hosts=hosts, **changes)  # type: ignore[arg-type]
+    return Provider(name=name, driver=STATIC, pools={"bench": bench})  # type: ignore[arg-type,dict-item]
+
+
 def settings(*providers: Provider, labels: Mapping[str, Mapping[str, Any]] | None = None, **changes: Any) -> Settings:
     """Return settings with every label that a pool has; `labels` says more about some."""
     providers = providers or (provider("north"),)
@@ -52,9 +66,14 @@ def settings(*providers: Provider, labels: Mapping[str, Mapping[str, Any]] | Non
 class Shop:
     """An installation that is open for business: one launcher (more on request), one scheduler."""
 
-    def __init__(self, configured: Settings, *, launchers: int = 1, **region: Any) -> None:
+    def __init__(
+        self, configured: Settings, *, launchers: int = 1, machines: Mapping[str, Machine] | None = None, **region: Any
+    ) -> None:
         chosen = RegionSettings.model_validate({"boot": 5, "latency": {"default": 0.05}, **region})
-        self.place = Installation(configured, dict.fromkeys(configured.providers, chosen), seed=3)
+        clouds = {name: chosen for name, each in configured.providers.items() if each.has_cloud}
+        self.place = Installation(configured, clouds, seed=3)
+        self.machines = self.place.machines.named
+        self.machines |= machines or {}
         for number in range(launchers):
             self.place.launcher(f"host-{number}")
         self.client = VirtualScheduler(self.place.timeline, self.place.tree, MESSAGE_TIME)
@@ -111,6 +130,11 @@ class Shop:
     def rewrite(self, node: Node) -> None:
         """Write a node as somebody who needs no lock: an operator, or a client that is gone."""
         self.place.tree.commit((Set(paths.node(node.id), codec.encode_node(node)),), self.place.client.session_id)
+
+    def erase(self, node: Node) -> None:
+        """Remove a record behind everybody's back."""
+        gone = [path for path in self.place.tree.paths() if path.startswith(paths.node(node.id))]
+        self.place.tree.commit(tuple(Delete(path) for path in sorted(gone, reverse=True)), self.place.client.session_id)
 
     def reconfigure(self, configured: Settings) -> None:
         """Have every launcher go by new settings, as after a change of its files."""

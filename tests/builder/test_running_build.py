@@ -20,6 +20,11 @@ def lines(order: dib.BuildOrder) -> list[str]:
     return order.log.read_text().splitlines()
 
 
+def signals(mask: str) -> set[int]:
+    """Return the numbers of the signals in a mask of /proc/PID/status: hexadecimal, the lowest bit is signal 1."""
+    return {number for number in range(1, 65) if int(mask, 16) >> number - 1 & 1}
+
+
 def scratch(order: dib.BuildOrder) -> list[str]:
     return os.listdir(order.env_vars["TMPDIR"])
 
@@ -65,9 +70,13 @@ def test_what_the_build_is_born_with(order, confined):
     dib.start(plain, os.environ).wait()
     work = f"{plain.env_vars['TMPDIR']}/nodepool-build-{plain.id}"
     arguments, folders, ignored = lines(plain)[:-2]
-    assert arguments == f"-x -t qcow2,raw --checksum --no-tmpfs --qemu-img-options compat=0.10 -o {plain.output} one two"
+    assert (
+        arguments == f"-x -t qcow2,raw --checksum --no-tmpfs --qemu-img-options compat=0.10 -o {plain.output} one two"
+    )
     assert folders == f"{work} = {work}"
-    assert signals(ignored.removeprefix("SigIgn:")) & signal.valid_signals() == set()  # the C library keeps two of its own
+    assert (
+        signals(ignored.removeprefix("SigIgn:")) & signal.valid_signals() == set()
+    )  # the C library keeps two of its own
 
 
 def test_blanks_in_the_directory_are_hidden_from_shell_scripts(order, confined, tmp_path):

@@ -1,6 +1,6 @@
 """Our daemons beside software that was not written here, on a real ZooKeeper with TLS."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,6 +10,7 @@ from nodepool_ng.model.settings import ZooKeeperSettings
 from nodepool_ng.sim.zookeeper import NoZooKeeper, Server, find, private_server
 from tests.support import peers, tls
 from tests.support.daemons import Site, site
+from tests.support.nodepool11 import Nodepool11
 from tests.support.zookeeper import fresh_chroot
 from tests.support.zuul import Zuul
 from tests.support.zuul import zuul as running_zuul
@@ -44,23 +45,27 @@ def secure_server(certificates: tls.Certificates) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def secure_zookeeper(secure_server: Server, certificates: tls.Certificates) -> ZooKeeperSettings:
-    """How to reach it by TLS, with a chroot that no other module has."""
-    return replace(
-        fresh_chroot(secure_server),
-        hosts=(f"127.0.0.1:{secure_server.secure_port}",),
-        tls_ca=str(certificates.ca),
-        tls_cert=str(certificates.cert),
-        tls_key=str(certificates.key),
-        session_timeout=SESSION_TIMEOUT,
-    )
+@pytest.fixture(scope="session")
+def new_tree(secure_server: Server, certificates: tls.Certificates) -> Callable[[], ZooKeeperSettings]:
+    """Makes a chroot that nobody else has, and tells how to reach it by TLS."""
+
+    def make() -> ZooKeeperSettings:
+        return replace(
+            fresh_chroot(secure_server),
+            hosts=(f"127.0.0.1:{secure_server.secure_port}",),
+            tls_ca=str(certificates.ca),
+            tls_cert=str(certificates.cert),
+            tls_key=str(certificates.key),
+            session_timeout=SESSION_TIMEOUT,
+        )
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, secure_zookeeper: ZooKeeperSettings) -> Iterator[Site]:
+def place(tmp_path_factory: pytest.TempPathFactory, new_tree: Callable[[], ZooKeeperSettings]) -> Iterator[Site]:
     """A site that the tests of a module share: what takes long here is starting processes."""
-    with site(tmp_path_factory.mktemp("site"), secure_zookeeper) as made:
+    with site(tmp_path_factory.mktemp("site"), new_tree()) as made:
         yield made
 
 
@@ -79,3 +84,9 @@ def zuul(place: Site) -> Iterator[Zuul]:
     """Zuul's scheduler and executor."""
     with running_zuul(peers.need(peers.ZUUL), place.zookeeper, place.folder / "peer-zuul.log") as made:
         yield made
+
+
+@pytest.fixture
+def nodepool_11(place: Site) -> Nodepool11:
+    """Nodepool 11, pointed at the site's configuration, tree and clouds."""
+    return Nodepool11(peers.need(peers.NODEPOOL), place)

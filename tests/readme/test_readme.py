@@ -14,7 +14,11 @@ PAGES = (README, *sorted((CHECKOUT / "docs").glob("*.rst")))
 TYPED = [(page.name, command) for page in PAGES for command in commands(page)]
 CHEAP = (".venv/bin/nodepool ",)
 OURS = ("elements/", "etc/", "docs/", "tests/", "nodepool_ng/", ".ci/")
-OF_MAKE = ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")  # with these a make believes it was called by another, and says where it is
+OF_MAKE = (
+    "MAKELEVEL",
+    "MAKEFLAGS",
+    "MFLAGS",
+)  # these tell a make that it is a part of another
 PROGRAMS = ("nodepool", "nodepool-launcher", "nodepool-builder", "nodepool-sim")
 
 in_our_environment = pytest.mark.skipif(

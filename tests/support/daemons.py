@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -26,10 +27,11 @@ from nodepool_ng.zk import paths
 from nodepool_ng.zk.blocking import call, wait_connected
 from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.codec import decode_node
-from nodepool_ng.zk.store import Children, Get, Got, Names
+from nodepool_ng.zk.store import Answer, Children, Get, Got, Names
 
 PATIENCE = 60.0  # seconds
 SCRIPTS = Path(sys.executable).parent
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _PR_SET_PDEATHSIG = 1
 
 
@@ -44,7 +46,7 @@ class Daemon:
     def __init__(self, argv: list[str], log: Path, env: Mapping[str, str]) -> None:
         self.argv = argv
         self.log = log
-        self._env = {**os.environ, **env}
+        self._env = env
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Daemon":
@@ -123,6 +125,16 @@ class Site:
         assert isinstance(node, Node), node
         return node
 
+    def children(self, folder: str) -> list[str]:
+        """Return the paths right below one, in order."""
+        (listed,) = call(self._store(), [Children(folder)])
+        return sorted(f"{folder}/{name}" for name in listed.names) if isinstance(listed, Names) else []
+
+    def read(self, path: str) -> Answer:
+        """Return what is at a path."""
+        (got,) = call(self._store(), [Get(path)])
+        return got
+
     def ready(self, count: int, *, label: str | None = None) -> bool:
         """Tell whether exactly so many nodes are ready and nobody's, and no others are on their way."""
         nodes = [node for node in self.nodes().values() if label is None or label in node.labels]
@@ -172,13 +184,18 @@ class Site:
 
     def daemon(self, name: str, *arguments: str, tag: str = "", start: bool = True) -> Daemon:
         """Start a console script of the product."""
-        daemon = Daemon(
-            [str(SCRIPTS / name), *arguments],
-            self.folder / f"{name}{tag}.log",
-            {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "HOME": str(self.folder), **self.environment},
-        )
+        return self.run([str(SCRIPTS / name), *arguments], f"{name}{tag}", start=start)
+
+    def run(self, argv: list[str], name: str, env: Mapping[str, str] = NOTHING, *, start: bool = True) -> Daemon:
+        """Start any daemon in the surroundings of this site; `name` is its log's."""
+        daemon = Daemon(argv, self.folder / f"{name}.log", self.surroundings(env))
         self._running.append(daemon)
         return daemon.start() if start else daemon
+
+    def surroundings(self, more: Mapping[str, str] = NOTHING) -> dict[str, str]:
+        """Return all environment variables of this site's processes."""
+        site = {"OS_CLIENT_CONFIG_FILE": str(self.clouds_yaml), "HOME": str(self.folder)}
+        return {**os.environ, **site, **self.environment, **more}
 
     def launcher(self, tag: str = "", *arguments: str) -> Daemon:
         return self.daemon("nodepool-launcher", "-c", str(self.config), "-d", *arguments, tag=tag)

@@ -1,6 +1,7 @@
 """Our end of the line to Zuul's own code, which runs as a process in an environment of its own."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,7 @@ def zuul(peer: Peer, settings: ZooKeeperSettings, log: Path) -> Iterator[Zuul]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            env={**os.environ, "PYTHONPATH": ""},
             preexec_fn=die_with_parent,
         )
     with process:

@@ -5,6 +5,7 @@ read at one instant. Every transaction that rests on a lock contains a check of 
 which fails just the same when it is gone), so that a launcher whose session has ended changes nothing.
 """
 
+from nodepool_ng.launcher.effects.hosts import look_at_host, register_nodes, renew_node
 from nodepool_ng.launcher.effects.looks import forget_confirmation, list_servers, read_capacity, sweep_network
 from nodepool_ng.launcher.effects.nodes import (
     adopt_node,
@@ -91,6 +92,12 @@ def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
             return forget_confirmation(world, action)
         case do.SweepLocks():
             return sweep_locks(world, action)
+        case do.LookAtHost():
+            return look_at_host(world, action)
+        case do.RegisterNodes():
+            return register_nodes(world, action)
+        case do.RenewNode():
+            return renew_node(world, action)
         case do.ListServers():
             return list_servers(world, action)
         case do.ReadCapacity():

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from nodepool_ng.launcher.effects.hosts import knocked
 from nodepool_ng.launcher.effects.nodes import ended, wanted_lock
 from nodepool_ng.launcher.outcome import Done, Lost, Outcome
 from nodepool_ng.launcher.records import booted as as_booted
@@ -45,6 +46,9 @@ def _spares(nodes: Sequence[tuple[NodeId, Got]]) -> list[Node] | None:
 
 def hand_out(world: World, action: do.HandOut) -> Effect[Outcome]:
     """Give ready nodes to a request: lock all, look, and hand over in one transaction."""
+    silent = yield from knocked(world, action.knocks)
+    if silent is not None:
+        return silent
     wants = [_wanted_request(world, action.request), *(wanted_lock(world, node) for node in action.nodes)]
     taken = yield from take_locks(world.owner, wants)
     if isinstance(taken, Busy):

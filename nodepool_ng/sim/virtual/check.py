@@ -47,7 +47,7 @@ def complaints(installation: Installation) -> Iterator[str]:
                 yield f"the server of node {node.id} is {server.status(now)}"
             owners[marked] = owners.get(marked, 0) + 1
     for node in nodes.values():
-        if node.provider not in installation.regions:
+        if node.provider not in installation.regions and node.provider not in installation.settings.providers:
             continue
         if node.state not in AT_REST:
             yield f"node {node.id} rests as {node.state}"

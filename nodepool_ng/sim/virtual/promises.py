@@ -270,8 +270,11 @@ class Referee:
             wrong("its nodes come from several pools")
 
     def _has_server(self, node: Node, wrong: Callable[[str], None], launcher: VirtualLauncher) -> None:
-        """A server may have died a moment ago; but not before the launcher last looked at all of them."""
+        """A server may have died a moment ago; but not before the launcher last looked at all of them. Static nodes
+        have none."""
         provider = node.provider or ProviderName("")
+        if provider not in self._regions:
+            return
         facts = launcher.reconciler.world.clouds.facts.get(provider)
         server = self._regions[provider].servers.rows.get(node.server_id or "")
         known = facts.servers.get(ServerId(node.server_id or "")) if facts else None

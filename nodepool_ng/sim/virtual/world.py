@@ -10,13 +10,14 @@ from nodepool_ng.launcher.reconciler import Reconciler, Reconfigured
 from nodepool_ng.launcher.registration import pool_keys
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model.census import PoolKey
-from nodepool_ng.model.ids import NodeId, PoolId, ProviderName, Seconds, Timestamp
+from nodepool_ng.model.ids import NodeId, PoolId, ProviderName, Seconds
 from nodepool_ng.model.settings import Settings
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Caller
 from nodepool_ng.sim.settings import RegionSettings
 from nodepool_ng.sim.virtual.builder import Disk, VirtualBuilder, assemble
 from nodepool_ng.sim.virtual.cloud import ModelDriver, VirtualClouds
+from nodepool_ng.sim.virtual.machines import Machines
 from nodepool_ng.sim.virtual.process import Points, VirtualLauncher, VirtualProcess
 from nodepool_ng.sim.virtual.promise import INSTALLATION, SETTLE
 from nodepool_ng.sim.virtual.promises import Referee
@@ -32,8 +33,6 @@ from nodepool_ng.zk.tree import SessionId
 CALLER = Caller("pool", "nodepool")
 MESSAGE_TIME: Seconds = 0.001
 """How long a message between a client and ZooKeeper is on its way."""
-KEYS_AFTER: Seconds = 0.1
-"""How long reading a server's host keys takes."""
 
 
 Called: TypeAlias = Callable[[str, ProviderName, Call, object], None]
@@ -41,18 +40,6 @@ Called: TypeAlias = Callable[[str, ProviderName, Call, object], None]
 
 def _nobody_listens(name: str, provider: ProviderName, call: Call, answer: object) -> None:
     """Nobody wants to hear of cloud calls."""
-
-
-class _Keys:
-    """Every server that is up has one host key."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
-
-    def scan(
-        self, address: str, port: int, ssh: bool, deadline: Timestamp, done: Callable[[tuple[str, ...] | str], None]
-    ) -> None:
-        self._timeline.schedule(KEYS_AFTER, lambda: done((f"ssh-ed25519 {address}",)))
 
 
 class Installation:
@@ -66,6 +53,7 @@ class Installation:
         self.regions = {
             name: Region(name, chosen, random.Random(self.rng.random())) for name, chosen in regions.items()
         }
+        self.machines = Machines(self.timeline)
         self.launchers: list[VirtualLauncher] = []
         self.builders: list[VirtualBuilder] = []
         self.late_lists: dict[ProviderName, Seconds] = {}
@@ -114,7 +102,7 @@ class Installation:
             mirror=mirror,
             store=store,
             clouds=clouds,
-            scanner=_Keys(self.timeline),
+            scanner=self.machines,
             clock=launcher.clock,
             hostname=hostname,
             post=launcher.post,
@@ -172,6 +160,7 @@ class Installation:
         return {
             name: ModelDriver(provider, self.regions[name], self.timeline, CALLER)
             for name, provider in settings.providers.items()
+            if provider.has_cloud
         }
 
     def _ids(self, launcher: VirtualLauncher, settings: Settings) -> dict[PoolKey, PoolId]:

@@ -22,7 +22,7 @@ def test_a_provider_without_driver_is_left_out_and_told() -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "provider"), [("static", "yard"), ("metastatic", "bakery")])
+@pytest.mark.parametrize(("name", "provider"), [("metastatic", "bakery")])
 def test_a_provider_that_can_only_be_read_is_left_out_and_told(name: str, provider: str) -> None:
     found = load(str(FILES / "accepted" / f"{name}.yaml"), env={})
     assert not found.settings.providers

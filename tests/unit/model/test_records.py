@@ -12,6 +12,7 @@ from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.reason import SENTENCES, Code, Reason, place, sentence
 from nodepool_ng.model.request import NodeRequest, rank
+from nodepool_ng.model.settings import StaticHost
 
 WHY = Reason(code=Code.DUE)
 
@@ -78,6 +79,7 @@ def test_a_server_id_is_a_string_or_none() -> None:
 
 
 LAUNCH = do.Launch(label="l", zone=None, needs=Resources({"instances": 1, "cores": 2}))  # type: ignore[arg-type]
+HOST = StaticHost(name="h", labels=())
 NODE: typing.Any = {"node": "1", "why": WHY}
 REQUEST: typing.Any = {"request": "r", "why": WHY}
 POOL: typing.Any = {"provider": "p", "pool": "q"}
@@ -108,6 +110,9 @@ ALL: list[tuple[do.Action, set[tuple[str, str]]]] = [
     (do.SweepNetwork(provider="p", ports=True, floating_ips=True, why=WHY), {("network", "p")}),  # type: ignore[arg-type]
     (do.ForgetConfirmation(provider="p", why=WHY), {("confirmation", "p")}),  # type: ignore[arg-type]
     (do.SweepLocks(requests=("r",), why=WHY), {("sweep", "request-locks")}),  # type: ignore[arg-type]
+    (do.LookAtHost(**POOL, host=HOST, why=WHY), {("host", "p/zuul@h:22")}),
+    (do.RegisterNodes(**POOL, host=HOST, slots=(0, 1), why=WHY), {("host", "p/zuul@h:22")}),
+    (do.RenewNode(**NODE, host=HOST, slot=0, host_keys=()), {("node", "1")}),
     (do.ListServers(provider="p", since=None, why=WHY), {("list", "p")}),  # type: ignore[arg-type]
     (do.ReadCapacity(provider="p", why=WHY), {("capacity", "p")}),  # type: ignore[arg-type]
 ]
