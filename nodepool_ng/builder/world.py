@@ -4,6 +4,7 @@ Owned by the reconciler's thread. It takes in outcomes, and gives out snapshots;
 Whatever it remembers beyond ZooKeeper, the disk and the clouds may be lost with the process: it only saves work.
 """
 
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -153,11 +154,17 @@ class World:
         self.settings = settings
         self.disk_stale = True
 
+    def _own_share(self, subject: Subject) -> float:
+        """Return a number from 0 to 1, another one in each process. Builders that were in each other's way must not
+        come back at the same moments for ever."""
+        return zlib.crc32(repr((self.owner, subject)).encode()) / 2**32
+
     def came(self, action: ImageAction, outcome: Outcome) -> None:
         """Take in what came of an action."""
         for subject in image_subjects(action):
             if isinstance(outcome, Lost):
-                self._cooling[subject] = grown(self._cooling.get(subject), self.now, COOL_FIRST, COOL_MOST, outcome.why)
+                first = COOL_FIRST * (1 + self._own_share(subject))
+                self._cooling[subject] = grown(self._cooling.get(subject), self.now, first, COOL_MOST, outcome.why)
             else:
                 self._cooling.pop(subject, None)
             if isinstance(outcome, Failed):

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 
 from nodepool_ng.model.ids import LabelName, ProviderName, Seconds
 from nodepool_ng.model.settings import Settings
@@ -12,12 +13,13 @@ from nodepool_ng.sim.virtual import events as ev
 from nodepool_ng.sim.virtual.client import After
 from nodepool_ng.sim.virtual.history import BIG, History, Setup
 from nodepool_ng.sim.virtual.process import Fate
-from nodepool_ng.sim.virtual.scenes import SMALL, provider, settings
+from nodepool_ng.sim.virtual.scenes import IMAGE, SMALL, provider, settings, with_image
 
 SPAN: Seconds = 60.0
 """Disturbances come within so long."""
 MOST_EVENTS = 9
 MOST_JOBS = 7
+BUILDERS = ("builder one", "builder two")
 _CREATE_FATES = (
     CloudFate.REFUSED,
     CloudFate.ANSWER_LOST,
@@ -37,6 +39,8 @@ def history(seed: int) -> History:
     kind = rng.random()
     if kind < 0.08:
         setup, events = _crowded(rng)
+    elif kind > 0.85:
+        setup, events = _rotating(rng)
     else:
         setup = _setup(rng)
         providers, launchers = list(setup.settings.providers), list(setup.launchers)
@@ -64,6 +68,37 @@ def _crowded(rng: random.Random) -> tuple[Setup, list[ev.Event]]:
             ev.RunJob(at=round(4 + rng.random() * 6, 3), labels=(SMALL,) * count, seconds=rng.choice((3, 20)))
         )
     return Setup(settings=whole, launchers=launchers), events
+
+
+def _rotating(rng: random.Random) -> tuple[Setup, list[ev.Event]]:
+    """Return images that are built, uploaded and replaced, by one builder or two, while nodes boot from them."""
+    plain = _setup(rng)
+    setup = replace(
+        plain,
+        settings=with_image(plain.settings),
+        launchers={name: with_image(each) for name, each in plain.launchers.items()},
+        old=False,
+    )
+    builders = BUILDERS[: rng.choice((1, 1, 2))]
+    setup = replace(setup, builders=dict.fromkeys(builders, setup.settings))
+    providers = list(setup.settings.providers)
+    events: list[ev.Event] = [ev.BuildImage(at=_time(rng), image=IMAGE) for _ in range(rng.randint(0, 3))]
+    jobs = [_job(rng, providers) for _ in range(rng.randint(1, 3))]
+    processes = [*builders, *builders, *setup.launchers]
+    for _ in range(rng.randint(0, 5)):
+        if rng.random() < 0.4:
+            events.append(_image_fault(rng, rng.choice(providers)))
+        else:
+            events.append(_happening(rng, processes, providers, jobs))
+    return setup, [*events, *jobs]
+
+
+def _image_fault(rng: random.Random, where: ProviderName) -> ev.CloudFault:
+    call = rng.choice((Call.IMAGE_CREATE, Call.IMAGE_UPLOAD, Call.IMAGE_DELETE, Call.IMAGE_LIST))
+    fate = CloudFate.REFUSED
+    if call in (Call.IMAGE_CREATE, Call.IMAGE_DELETE):
+        fate = rng.choice((CloudFate.REFUSED, CloudFate.ANSWER_LOST))
+    return ev.CloudFault(at=_time(rng), provider=where, call=call, fate=fate, times=rng.choice((1, 2, 5)))
 
 
 def _lying(rng: random.Random, providers: list[ProviderName], jobs: list[ev.RunJob]) -> list[ev.Event]:

@@ -75,4 +75,7 @@ class Patience:
 
     def _able(self, pool: Pool, request: NodeRequest) -> bool:
         ids = {pool_id for known in self._place.pool_ids.values() for key, pool_id in known.items() if key == pool.key}
-        return set(request.labels) <= set(pool.labels) and not ids.intersection(request.declined_by)
+        if not set(request.labels) <= set(pool.labels) or ids.intersection(request.declined_by):
+            return False
+        images = {image for name in request.labels if (image := pool.labels[name].diskimage) is not None}
+        return all(self._place.referee.images.is_ready(image, pool.provider) for image in images)

@@ -24,6 +24,7 @@ from nodepool_ng.model.lifecycle import NODE_TRANSITIONS, REQUEST_TRANSITIONS, N
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.server import ServerStatus
+from nodepool_ng.model.settings import Provider
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.server import Server, Status
 from nodepool_ng.sim.virtual.image_promises import ImageReferee
@@ -79,7 +80,8 @@ class Referee:
         self._serving: dict[str, NodeId] = {}
         self._members: dict[tuple[str, str], set[NodeId]] = {}
         self._pools: dict[str, _Pool] = {}
-
+        self._without_image: set[tuple[RequestId, ProviderName]] = set()
+        """Requests that a provider declined while it did not have their images."""
         self.images = ImageReferee(tree, regions, self.breach)
 
     def breach(self, promise: Promise, what: str) -> None:
@@ -242,10 +244,26 @@ class Referee:
         self._locked(deed, written, launcher)
         if (before.state, after.state) not in _REQUEST_MOVES:
             self.breach(Promise.TABLES, f"{launcher.name} made {before.id} {after.state}, which was {before.state}")
+        if set(after.declined_by) - set(before.declined_by):
+            self._declined(after, launcher)
         if after.state is RequestState.FULFILLED:
             self._fulfilled(after, launcher, deed.session)
         elif after.state is RequestState.FAILED:
             self._failed(after, launcher)
+
+    def _declined(self, request: NodeRequest, launcher: VirtualLauncher) -> None:
+        for provider in launcher.reconciler.world.settings.providers.values():
+            if not self._has_images(provider, request):
+                self._without_image.add((request.id, provider.name))
+
+    def _has_images(self, provider: Provider, request: NodeRequest) -> bool:
+        images = {
+            pool.labels[label].diskimage
+            for pool in provider.pools.values()
+            for label in request.labels
+            if label in pool.labels
+        }
+        return all(image is None or self.images.is_ready(image, provider.name) for image in images)
 
     def _fulfilled(self, request: NodeRequest, launcher: VirtualLauncher, session: SessionId) -> None:
         def wrong(what: str) -> None:
@@ -317,8 +335,7 @@ class Referee:
         pool = provider.pools.get(component.name) if provider and component.name else None
         if pool is None or provider is None or provider.name in self.excused or provider.max_concurrency == 0:
             return False
-        images = {pool.labels[label].diskimage for label in request.labels if label in pool.labels} - {None}
-        if any(not self.images.is_ready(image, provider.name) for image in images if image is not None):
+        if (request.id, provider.name) in self._without_image or not self._has_images(provider, request):
             return False
         return len(request.labels) <= pool.limits.amounts.get("instances", len(request.labels))
 

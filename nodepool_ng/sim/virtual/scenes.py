@@ -62,6 +62,28 @@ def settings(*providers: Provider, min_ready: Mapping[LabelName, int], max_ready
     )
 
 
+def with_image(plain: Settings) -> Settings:
+    """Return the same settings, but all nodes boot from one image that builders build."""
+
+    def changed(pool: Pool) -> Pool:
+        labels = {
+            name: PoolLabel(name=name, diskimage=IMAGE, flavor_name=label.flavor_name)
+            for name, label in pool.labels.items()
+        }
+        return replace(pool, labels=labels)
+
+    providers = {
+        name: replace(
+            each,
+            images={IMAGE: ProviderImage(name=IMAGE)},
+            cloud_images={},
+            pools={name: changed(pool) for name, pool in each.pools.items()},
+        )
+        for name, each in plain.providers.items()
+    }
+    return replace(plain, providers=providers, diskimages={IMAGE: DiskImage(name=IMAGE, elements=("some",))})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """A history of one launcher that is to be struck, and what it is for."""
@@ -150,21 +172,8 @@ def _image_history(
     scene: Scene, plain: Settings, *, standby: bool, points: Mapping[int, Fate], second: Mapping[int, Fate]
 ) -> History:
     """Return a scene of one launcher and two providers, in which a builder is struck."""
-    providers = {
-        name: replace(
-            provider(name, max_servers=scene.max_servers),
-            images={IMAGE: ProviderImage(name=IMAGE)},
-            cloud_images={},
-            pools={
-                MAIN: replace(
-                    provider(name).pools[MAIN],
-                    labels={SMALL: PoolLabel(name=SMALL, diskimage=IMAGE, flavor_name="small")},
-                )
-            },
-        )
-        for name in map(ProviderName, ("north", "south"))
-    }
-    chosen = replace(plain, providers=providers, diskimages={IMAGE: DiskImage(name=IMAGE, elements=("some",))})
+    other = provider("south", max_servers=scene.max_servers)
+    chosen = with_image(replace(plain, providers={**plain.providers, other.name: other}))
     names = (FIRST, STANDBY) if standby else (FIRST,)
     setup = Setup(
         settings=chosen,
