@@ -88,7 +88,9 @@ def test_thousands_of_verbs_in_one_round(real_rig):
 
 def test_a_store_outlives_its_server_and_complains_once(caplog):
     with private.private_server() as server:
-        peer = Peer(KazooStore(ZooKeeperSettings(hosts=(server.address,)))).open("/")
+        # A server takes seconds to start again where everything is slow, and the session must not end before.
+        settings = ZooKeeperSettings(hosts=(server.address,), session_timeout=30.0)
+        peer = Peer(KazooStore(settings)).open("/")
         peer.call(one(Create("/kept")))
         server.kill()
         peer.wait_for(SessionNews(SessionState.SUSPENDED, 1))
