@@ -28,17 +28,11 @@ LIMITS: Mapping[str, str] = MappingProxyType(
 
 
 def build(reading: Reading) -> tuple[settings.Settings, tuple[Skipped, ...]]:
-    """Return the settings, and the providers that have no place in them."""
+    """Return the settings, and the providers whose driver is not there."""
     main, secure = reading.main, reading.secure
     known: dict[ProviderName, settings.Provider] = {}
-    skipped = list(reading.skipped)
     for provider in reading.providers:
-        make = BUILT.get(provider.driver)
-        if make is None:
-            name, driver = ProviderName(provider.model.name), provider.driver
-            skipped.append(Skipped(name=name, driver=driver, reason=f"this version cannot run the driver {driver} yet"))
-            continue
-        known[ProviderName(provider.model.name)] = make(provider)
+        known[ProviderName(provider.model.name)] = BUILT[provider.driver](provider)
     return (
         settings.Settings(
             zookeeper=_zookeeper(main, secure),
@@ -53,7 +47,7 @@ def build(reading: Reading) -> tuple[settings.Settings, tuple[Skipped, ...]]:
             providers=known,
             tenant_limits={TenantName(limits.tenant_name): _tenant(limits) for limits in main.tenant_resource_limits},
         ),
-        tuple(skipped),
+        reading.skipped,
     )
 
 
@@ -263,7 +257,46 @@ def _host(node: providers.StaticNode) -> settings.StaticHost:
     )
 
 
+def _metastatic(provider: ReadProvider) -> settings.Provider:
+    written = provider.model
+    assert isinstance(written, providers.MetastaticProvider)
+    return settings.Provider(
+        name=ProviderName(written.name),
+        driver=provider.driver,
+        boot_timeout=written.boot_timeout,
+        launch_timeout=written.launch_timeout,
+        launch_retries=max(1, written.launch_retries),
+        max_concurrency=written.max_concurrency,
+        pools={PoolName(pool.name): _metastatic_pool(written, pool) for pool in written.pools},
+    )
+
+
+def _metastatic_pool(provider: providers.MetastaticProvider, pool: providers.MetastaticPool) -> settings.Pool:
+    return settings.Pool(
+        name=PoolName(pool.name),
+        provider=ProviderName(provider.name),
+        labels={LabelName(label.name): _slice(pool, label) for label in pool.labels},
+        priority=_priority(pool, provider),
+        limits=_limits(pool),
+        node_attributes=pool.node_attributes,
+    )
+
+
+def _slice(pool: providers.MetastaticPool, label: providers.MetastaticLabel) -> settings.PoolLabel:
+    return settings.PoolLabel(
+        name=LabelName(label.name),
+        host_key_checking=pool.host_key_checking if label.host_key_checking is None else label.host_key_checking,
+        backing=settings.Backing(
+            label=LabelName(label.backing_label),
+            slots=max(1, label.max_parallel_jobs),
+            grace_time=label.grace_time,
+            min_retention_time=label.min_retention_time,
+            max_age=label.max_age,
+        ),
+    )
+
+
 BUILT: Mapping[str, Callable[[ReadProvider], settings.Provider]] = MappingProxyType(
-    {providers.OPENSTACK: _openstack, providers.STATIC: _static}
+    {providers.OPENSTACK: _openstack, providers.STATIC: _static, providers.METASTATIC: _metastatic}
 )
-"""The drivers whose providers have a place in `Settings`."""
+"""How a provider of each driver becomes settings."""

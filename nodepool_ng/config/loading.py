@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nodepool_ng.config import build, cross, reading
-from nodepool_ng.config.complaint import Complaint, ConfigError, Gravity, fatal
-from nodepool_ng.config.document import Loc
-from nodepool_ng.config.finding import Finding, complaint
+from nodepool_ng.config.complaint import Complaint, ConfigError, fatal
 from nodepool_ng.config.reading import Reading, Skipped
 from nodepool_ng.model.settings import Settings
 
@@ -47,18 +45,6 @@ def validate(path: str, secure: str | None = None, env: Mapping[str, str] = os.e
 
 
 def _judged(read: Reading) -> tuple[Complaint, ...]:
-    complaints = [*read.complaints, *cross.check(read), *_without_driver(read)]
+    complaints = [*read.complaints, *cross.check(read)]
     order = {read.document.source.file: 0}
     return tuple(sorted(complaints, key=lambda one: (order.get(one.place.file, 1), one.place.line, one.place.column)))
-
-
-def _without_driver(read: Reading) -> list[Complaint]:
-    found = []
-    for provider in read.providers:
-        if provider.driver in build.BUILT:
-            continue
-        loc: Loc = (*provider.loc, "driver")
-        what = f"is {provider.driver}, which this version can read but not run yet"
-        remedy = "keep Nodepool 11 for this provider"
-        found.append(Finding(loc, what, remedy, Gravity.NOTE, "the provider is left out"))
-    return [complaint(read.document, finding) for finding in found]

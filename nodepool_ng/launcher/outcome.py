@@ -97,6 +97,14 @@ class HostSilent:
     met: str
 
 
+@dataclass(frozen=True, slots=True)
+class NotBacked:
+    """There will be no slot for some attempts: the node that was to be cut could not be had."""
+
+    attempts: tuple[AttemptId, ...]
+    detail: str
+
+
 Outcome: TypeAlias = (
     Done
     | Lost
@@ -111,4 +119,5 @@ Outcome: TypeAlias = (
     | CloudFailed
     | HostLooked
     | HostSilent
+    | NotBacked
 )

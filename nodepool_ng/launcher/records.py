@@ -28,6 +28,8 @@ def fresh_node(
             "connection_type": configured.connection_type if configured else "ssh",
             "connection_port": configured.connection_port if configured else 22,
         }
+    elif label.backing is not None:
+        image = {}  # the backing node tells, once there is one
     else:
         cloud_image = settings.cloud_images[label.cloud_image or ""]
         image = {
@@ -64,6 +66,7 @@ def booted(world: World, node: Node, server: Server, host_keys: tuple[str, ...],
     """Return the record of a node that is up."""
     provider = world.settings.providers.get(node.provider) if node.provider else None
     addresses = server.addresses
+    has_cloud = provider is not None and provider.has_cloud
     return moved(
         node,
         NodeEvent.BOOTED,
@@ -75,8 +78,8 @@ def booted(world: World, node: Node, server: Server, host_keys: tuple[str, ...],
         public_ipv6=addresses.public_ipv6,
         host_id=server.host_id,
         az=server.az or node.az,
-        cloud=provider.cloud if provider else None,
-        region=provider.region_name if provider else None,
+        cloud=provider.cloud if has_cloud and provider else node.cloud,
+        region=provider.region_name if has_cloud and provider else node.region,
         host_keys=host_keys or node.host_keys,
         **changes,
     )

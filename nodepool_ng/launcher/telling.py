@@ -89,6 +89,13 @@ _PHRASES: dict[type[do.Action], str] = {
     do.SweepLocks: "Removing locks of requests that are gone",
     do.LookAtHost: "Looking at a machine",
     do.RenewNode: "Renewing the record",
+    do.AskForBacking: "Requesting nodes to be cut into slots",
+    do.WithdrawBacking: "Taking back the request for a node to be cut",
+    do.TakeBacking: "Cutting the node into slots",
+    do.TakeSlot: "Taking a slot",
+    do.SpoilBacking: "Giving it no new slots",
+    do.ReleaseBacking: "Letting go of the backing node",
+    do.UnlockBacking: "Removing a lasting lock",
     do.ListServers: "Listing servers",
     do.ReadCapacity: "Reading capacity",
 }

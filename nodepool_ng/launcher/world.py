@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from nodepool_ng.drivers import DriverError, Listing, Misconfigured, NoCapacity, Throttled, Unavailable
+from nodepool_ng.launcher.backings import Backings
 from nodepool_ng.launcher.clouds import CloudFacts, grown, shifted
 from nodepool_ng.launcher.hosts import HostFacts
 from nodepool_ng.launcher.memory import Memory
@@ -26,6 +27,7 @@ from nodepool_ng.launcher.outcome import (
     HostSilent,
     Listed,
     Lost,
+    NotBacked,
     NotMade,
     Outcome,
     Scanned,
@@ -105,6 +107,7 @@ class World:
         """The instant of the letter being dealt with; set by the reconciler."""
         self.clouds = CloudFacts(installation)
         self.hosts = HostFacts(settings)
+        self.backings = Backings(settings)
         self.census = Census(self._cost)
         self.uploads: dict[tuple[ImageName, ProviderName], Upload] = {}
         self.leased: set[ProviderName] = set()
@@ -247,7 +250,9 @@ class World:
             self.census.put(entry.record)
             if entry.record.attempt is None:
                 self._recorded.add(node_id)
-        _set_side(self._node_locks, node_id, self._side(self.contenders_on_node(node_id)))
+        contenders = self.contenders_on_node(node_id)
+        self.backings.changed(node_id, entry.record if entry is not None else None, contenders)
+        _set_side(self._node_locks, node_id, self._side(contenders))
 
     def request_changed(self, request_id: RequestId) -> None:
         entry = self.picture.requests.get(request_id)
@@ -293,7 +298,8 @@ class World:
                 entry.record.provider_name == name and entry.record.extra.get(OWNER_KEY) != self.owner
                 for entry in self.picture.components.values()
             )
-            if elsewhere or not any(node.provider == name for node in self.census.nodes.values()):
+            over = not self.backings.has(name) and not any(n.provider == name for n in self.census.nodes.values())
+            if elsewhere or over:
                 self.leaving.discard(name)
                 self.leases_changed()
 
@@ -306,6 +312,9 @@ class World:
         self.leaving -= settings.providers.keys()
         self.settings = settings
         self.hosts.reconfigured(settings)
+        self.backings.reconfigured(settings)
+        for node_id, entry in self.picture.nodes.items():
+            self.backings.changed(node_id, entry.record, self.contenders_on_node(node_id))
         self.pool_ids = dict(pool_ids)
         self.leases_changed()
 
@@ -320,6 +329,7 @@ class World:
         self._cooling = {key: shifted(each, by) for key, each in self._cooling.items()}
         self._registry_changed += by
         self.hosts.clock_jumped(by)
+        self.backings.clock_jumped(by)
 
     def came(self, action: Action, outcome: Outcome) -> None:
         """Take in what came of an action."""
@@ -361,6 +371,9 @@ class World:
             case HostLooked(seen):
                 assert isinstance(action, do.LookAtHost)
                 self.hosts.looked(action.provider, seen)
+            case NotBacked(attempts, detail):
+                refused = Attempt(state=AttemptState.REFUSED, since=self.now, detail=detail)
+                self._attempts.update(dict.fromkeys(attempts, refused))
             case HostSilent(node, met):
                 self.hosts.did_not_answer(node, met)
             case Done() | Adopted():
@@ -371,6 +384,7 @@ class World:
         for subject in [subject for subject, cooling in self._cooling.items() if cooling.until < self.now - COOL_MOST]:
             del self._cooling[subject]
         settings, until = self._settings_now()
+        self._look_at_slots(settings)
         return Snapshot(
             now=self.now,
             settings=settings,
@@ -411,8 +425,18 @@ class World:
             hosts=self.hosts.seen,
             silent=self.hosts.silent,
             without_cloud=self.hosts.providers,
+            backings=self.backings.view(self.now),
+            kept=self.backings.kept,
             cooling={subject: cooling.until for subject, cooling in self._cooling.items()},
         )
+
+    def _look_at_slots(self, settings: Settings) -> None:
+        """Bring the facts about metastatic providers up to date: they are in the records."""
+        for name in self.backings.providers:
+            if name in settings.providers:
+                self.clouds.facts[name] = self.backings.facts(settings.providers[name], self.installation, self.now)
+        if self.backings.providers:
+            self._bereft |= self.backings.bereft()
 
     def _settings_now(self) -> tuple[Settings, Timestamp | None]:
         """Return the settings with what timetables say at this hour, and when they say something else."""

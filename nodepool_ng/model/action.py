@@ -8,8 +8,10 @@ yet visible in a node record.
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from nodepool_ng.model.backing import Cut
 from nodepool_ng.model.hosts import Knock
 from nodepool_ng.model.ids import (
+    AttemptId,
     LabelName,
     NodeId,
     PoolId,
@@ -324,6 +326,73 @@ class RenewNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskForBacking:
+    """Request nodes to be cut into slots for a label of a metastatic provider."""
+
+    provider: ProviderName
+    label: LabelName
+    backing: LabelName
+    count: int
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawBacking:
+    """Take back a request for a backing node, whatever became of it. The `failed` attempts were waiting for it and have
+    no hope any more."""
+
+    request: RequestId
+    provider: ProviderName
+    failed: tuple[AttemptId, ...] = ()
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeBacking:
+    """Take the node that a request brought, and write down how it is cut."""
+
+    request: RequestId
+    node: NodeId
+    cut: Cut
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeSlot:
+    """Give a node that is building a slot of a backing node."""
+
+    node: NodeId
+    backing: NodeId
+    slot: int
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpoilBacking:
+    """Write down that a backing node is given no new slots."""
+
+    node: NodeId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseBacking:
+    """Let go of a backing node none of whose slots is used."""
+
+    node: NodeId
+    provider: ProviderName
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnlockBacking:
+    """Remove our lasting locks from a node that is no backing node of ours any more."""
+
+    node: NodeId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListServers:
     """Look at a provider's servers: at all of them, or at what changed since an instant."""
 
@@ -368,6 +437,13 @@ Action: TypeAlias = (
     | LookAtHost
     | RegisterNodes
     | RenewNode
+    | AskForBacking
+    | WithdrawBacking
+    | TakeBacking
+    | TakeSlot
+    | SpoilBacking
+    | ReleaseBacking
+    | UnlockBacking
     | ListServers
     | ReadCapacity
 )
@@ -412,6 +488,14 @@ def subjects(action: Action) -> tuple[Subject, ...]:
             return (("sweep", "request-locks"),)
         case LookAtHost() | RegisterNodes():
             return (host_subject(action.provider, action.host.key),)
+        case AskForBacking():
+            return (("backing", f"{action.provider}/{action.label}"),)
+        case WithdrawBacking():
+            return (request_subject(action.request),)
+        case TakeBacking():
+            return (request_subject(action.request), node_subject(action.node))
+        case TakeSlot():
+            return (node_subject(action.node), ("slot", f"{action.backing}/{action.slot}"))
         case ListServers():
             return (("list", action.provider),)
         case ReadCapacity():
@@ -430,6 +514,9 @@ def subjects(action: Action) -> tuple[Subject, ...]:
             | EraseNode()
             | SweepGhost()
             | RenewNode()
+            | SpoilBacking()
+            | ReleaseBacking()
+            | UnlockBacking()
         ):
             return (node_subject(action.node),)
         case _:

@@ -53,6 +53,9 @@ class Code(StrEnum):
     SLOT_EMPTY = "slot-empty"
     OUT_OF_DATE = "out-of-date"
     HOST_SILENT = "host-silent"
+    SLOTS_WANTED = "slots-wanted"
+    IDLE = "idle"
+    SPOILED = "spoiled"
     # for waiting
     POOL_LIMIT = "pool-limit"
     PROVIDER_QUOTA = "provider-quota"
@@ -150,6 +153,9 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.SLOT_EMPTY: "the machine {detail} has room for a node that is not there",
         Code.OUT_OF_DATE: "the configuration or the machine {detail} changed",
         Code.HOST_SILENT: "its machine cannot be used: {detail}",
+        Code.SLOTS_WANTED: "{wanted:g} nodes wait for slots of one",
+        Code.IDLE: "none of its slots is used any more",
+        Code.SPOILED: "a slot of it did not work: {detail}",
         Code.POOL_LIMIT: "the pool's limit of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.PROVIDER_QUOTA: "the provider's quota of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.TENANT_LIMIT: "the tenant's limit of {resource} leaves {limit:g}, {wanted:g} needed",

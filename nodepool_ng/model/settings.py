@@ -14,6 +14,8 @@ from nodepool_ng.model.quota import NONE, Resources
 DEFAULT_PRIORITY = 100
 STATIC = "static"
 """The driver whose machines are there already."""
+METASTATIC = "metastatic"
+"""The driver whose nodes are slots of other providers' nodes."""
 
 
 def _nothing() -> Mapping[Any, Any]:
@@ -110,8 +112,22 @@ class CloudImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backing:
+    """How the nodes of a label are cut out of bigger ones: so many `slots` of a node with another `label`."""
+
+    label: LabelName
+    slots: int = 1
+    grace_time: Seconds = 60
+    """How long a backing node is kept although none of its slots is used."""
+    min_retention_time: Seconds = 0
+    """How old it gets at least."""
+    max_age: Seconds | None = None
+    """How old it may be for new slots. None: any age."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLabel:
-    """A label as one pool makes it; exactly one of `diskimage` and `cloud_image` is set."""
+    """A label as one pool makes it; where servers are made, exactly one of `diskimage` and `cloud_image` is set."""
 
     name: LabelName
     diskimage: ImageName | None = None
@@ -127,6 +143,8 @@ class PoolLabel:
     userdata: str | None = field(default=None, repr=False)
     networks: tuple[str, ...] = ()
     host_key_checking: bool = True
+    backing: Backing | None = None
+    """Set where nodes are slots of other nodes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +230,7 @@ class Provider:
     @property
     def has_cloud(self) -> bool:
         """Tell whether servers, images and quota are asked of a cloud."""
-        return self.driver != STATIC
+        return self.driver not in (STATIC, METASTATIC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nodepool_ng.model.action import Action, Subject
+from nodepool_ng.model.backing import BackingNode
 from nodepool_ng.model.census import Census, PoolKey
 from nodepool_ng.model.component import Component
 from nodepool_ng.model.freeze import NOT_FROZEN, Freeze
@@ -162,6 +163,10 @@ class Snapshot:
     """Providers, ones that just left the configuration too, whose machines are there already."""
     silent: Mapping[NodeId, str] = field(default_factory=lambda: MappingProxyType({}))
     """Static nodes whose machine did not answer when they were to be given away, and what was met."""
+    backings: Mapping[ProviderName, tuple[BackingNode, ...]] = field(default_factory=_nothing)
+    """The nodes that each metastatic provider has cut into slots, the oldest first."""
+    kept: Set[NodeId] = frozenset()
+    """Nodes with a lasting lock of a metastatic provider of ours that are no backing nodes."""
     cooling: Mapping[Subject, Timestamp] = field(default_factory=_nothing)
     """Subjects of actions that just failed, and until when they are to be left alone."""
 

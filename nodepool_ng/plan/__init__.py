@@ -17,6 +17,7 @@ from nodepool_ng.plan.desk import laid_out
 from nodepool_ng.plan.housekeeping import plan_housekeeping
 from nodepool_ng.plan.leaks import plan_leaks
 from nodepool_ng.plan.looks import plan_looks
+from nodepool_ng.plan.metastatic import plan_metastatic
 from nodepool_ng.plan.nodes import plan_nodes
 from nodepool_ng.plan.pace import Agenda
 from nodepool_ng.plan.requests import plan_requests
@@ -45,6 +46,7 @@ def plan(snapshot: Snapshot) -> Plan:
     agenda = Agenda(snapshot)
     plan_nodes(snapshot, agenda)
     plan_static(snapshot, agenda)
+    plan_metastatic(snapshot, agenda)
     alarms = plan_leaks(snapshot, agenda)
     desk = laid_out(snapshot, agenda)
     plan_requests(desk)

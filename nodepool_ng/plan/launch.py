@@ -15,8 +15,10 @@ from nodepool_ng.model.action import (
     KeepConsole,
     RetryNode,
     ScanHostKeys,
+    SpoilBacking,
 )
-from nodepool_ng.model.ids import Seconds, ServerId, Timestamp
+from nodepool_ng.model.backing import place_of
+from nodepool_ng.model.ids import NodeId, Seconds, ServerId, Timestamp
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.reason import Code, Reason, Trouble
 from nodepool_ng.model.server import Server, ServerStatus
@@ -73,6 +75,8 @@ def progress(s: Snapshot, node: Node) -> Progress:
         )
     server = own_server(s, node)
     deadline = node.state_time + provider.launch_timeout
+    if server is None and label.backing is not None:
+        return _without_slot(s, node, provider, deadline)
     if server is None:
         return _unseen(s, node, provider, label, deadline)
     if unmarked(server) and (server.deleting or server.status is ServerStatus.FAILED or s.now >= deadline):
@@ -218,6 +222,23 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
             return Wait(deadline)
 
 
+def _without_slot(s: Snapshot, node: Node, provider: Provider, deadline: Timestamp) -> Progress:
+    """A node that waits for a slot: `plan.metastatic` gives it one, or asks for a node to be cut."""
+    attempt = s.attempts.get(node.attempt) if node.attempt else None
+    if attempt is not None and attempt.state is AttemptState.REFUSED:
+        return _again(s, node, provider, attempt.detail, since=attempt.since)
+    if freeze_of(s, provider.name).creates:
+        return NoRoom(replace(_launching(node), code=Code.FROZEN))
+    if s.now >= deadline:
+        return _again(s, node, provider, f"no slot after {provider.launch_timeout:g} s", Trouble.CREATE_TIMEOUT)
+    return Wait(deadline)
+
+
+def _spoiled(s: Snapshot, provider: Provider, backing: NodeId) -> bool:
+    """Tell whether a backing node is known to be of no use, or is none any more."""
+    return all(each.cut.failed for each in s.backings.get(provider.name, ()) if each.id == backing)
+
+
 def _reachable(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, server: Server) -> Progress:
     assert node.attempt is not None
     if not label.host_key_checking:
@@ -226,6 +247,10 @@ def _reachable(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, se
     if scan is not None and scan.error is None:
         return Booted(node=node.id, server=server.id, host_keys=scan.keys)
     if scan is not None:
+        place = place_of(node) if label.backing is not None else None
+        if place is not None and not _spoiled(s, provider, place[0]):
+            why = replace(_launching(node), code=Code.SPOILED, detail=scan.error or "")
+            return Do(SpoilBacking(node=place[0], why=why))
         return _again(s, node, provider, f"no host keys: {scan.error}", Trouble.KEYSCAN)
     kind, port = connection(s, node)
     deadline = s.first_active.get(node.attempt, s.now) + provider.boot_timeout

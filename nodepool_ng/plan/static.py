@@ -13,7 +13,7 @@ from nodepool_ng.model.ids import ProviderName, Seconds
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.reason import Code, Reason, at
-from nodepool_ng.model.settings import HostKey, Pool, Provider, StaticHost
+from nodepool_ng.model.settings import STATIC, HostKey, Pool, Provider, StaticHost
 from nodepool_ng.model.snapshot import Snapshot
 from nodepool_ng.plan.pace import Agenda
 
@@ -47,12 +47,12 @@ def plan_static(s: Snapshot, agenda: Agenda) -> None:
             _retire(s, agenda, node, Code.HOST_SILENT, met)
     providers = [s.settings.providers[name] for name in sorted(s.leased) if name in s.settings.providers]
     for provider in providers:
-        if not provider.has_cloud:
+        if provider.driver == STATIC:
             _provider(s, agenda, provider)
 
 
 def is_static(s: Snapshot, node: Node) -> bool:
-    """Tell whether a node is a machine that stays when the node goes."""
+    """Tell whether a node is a machine, or a slot of one, that stays when the node goes."""
     return node.provider in s.without_cloud or node.launcher == LAUNCHER
 
 

@@ -12,7 +12,18 @@ from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.request import NodeRequest
-from nodepool_ng.model.settings import STATIC, CloudImage, Label, Pool, PoolLabel, Provider, Settings, StaticHost
+from nodepool_ng.model.settings import (
+    METASTATIC,
+    STATIC,
+    Backing,
+    CloudImage,
+    Label,
+    Pool,
+    PoolLabel,
+    Provider,
+    Settings,
+    StaticHost,
+)
 from nodepool_ng.sim.server import Server
 from nodepool_ng.sim.settings import RegionSettings
 from nodepool_ng.sim.virtual.check import complaints, nodes_in, requests_in
@@ -49,6 +60,17 @@ def yard(*hosts: StaticHost, name: str = "yard", **changes: Any) -> Provider:
     made = {each: PoolLabel(name=each) for each in labels}
     bench = Pool(name="bench", provider=name, labels=made, hosts=hosts, **changes)  # type: ignore[arg-type]
     return Provider(name=name, driver=STATIC, pools={"bench": bench})  # type: ignore[arg-type,dict-item]
+
+
+def slicer(*labels: str, backing: str = "large", name: str = "slicer", **changes: Any) -> Provider:
+    """Return a metastatic provider with one pool, whose labels are cut out of nodes with a backing label."""
+    cut = {key: changes.pop(key) for key in ("slots", "grace_time", "min_retention_time", "max_age") if key in changes}
+    checked = changes.pop("host_key_checking", False)
+    more = {key: changes.pop(key) for key in ("launch_retries", "launch_timeout") if key in changes}
+    how = Backing(label=backing, **{"slots": 2, **cut})  # type: ignore[arg-type]
+    made = {each: PoolLabel(name=each, backing=how, host_key_checking=checked) for each in labels or ("slice",)}  # type: ignore[arg-type]
+    bench = Pool(name="board", provider=name, labels=made, **changes)  # type: ignore[arg-type]
+    return Provider(name=name, driver=METASTATIC, pools={"board": bench}, **more)  # type: ignore[arg-type,dict-item]
 
 
 def settings(*providers: Provider, labels: Mapping[str, Mapping[str, Any]] | None = None, **changes: Any) -> Settings:

@@ -5,6 +5,15 @@ read at one instant. Every transaction that rests on a lock contains a check of 
 which fails just the same when it is gone), so that a launcher whose session has ended changes nothing.
 """
 
+from nodepool_ng.launcher.effects.backing import (
+    ask_for_backing,
+    release_backing,
+    spoil_backing,
+    take_backing,
+    take_slot,
+    unlock_backing,
+    withdraw_backing,
+)
 from nodepool_ng.launcher.effects.hosts import look_at_host, register_nodes, renew_node
 from nodepool_ng.launcher.effects.looks import forget_confirmation, list_servers, read_capacity, sweep_network
 from nodepool_ng.launcher.effects.nodes import (
@@ -98,6 +107,20 @@ def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
             return register_nodes(world, action)
         case do.RenewNode():
             return renew_node(world, action)
+        case do.AskForBacking():
+            return ask_for_backing(world, action)
+        case do.WithdrawBacking():
+            return withdraw_backing(world, action)
+        case do.TakeBacking():
+            return take_backing(world, action)
+        case do.TakeSlot():
+            return take_slot(world, action)
+        case do.SpoilBacking():
+            return spoil_backing(world, action)
+        case do.ReleaseBacking():
+            return release_backing(world, action)
+        case do.UnlockBacking():
+            return unlock_backing(world, action)
         case do.ListServers():
             return list_servers(world, action)
         case do.ReadCapacity():

@@ -83,6 +83,8 @@ def retry_node(world: World, action: do.RetryNode) -> Effect[Outcome]:
         attempt=world.new_attempt(),
         attempts=entry.record.attempts + (1 if action.counted else 0),
         external_id=None,
+        slot=None,
+        driver_data=None,
     )
     answer = yield from commit(Check(contender), Set(paths.node(node.id), codec.encode_node(node), entry.version))
     return ended(answer)

@@ -25,6 +25,11 @@ def requests_in(installation: Installation) -> dict[RequestId, NodeRequest]:
     return installation.tree.requests()
 
 
+def _has_server(installation: Installation, node: Node) -> bool:
+    """Tell whether a node is to have a server of its own: static ones and slots have none."""
+    return node.state is NodeState.READY and node.attempt is not None and node.provider in installation.regions
+
+
 def complaints(installation: Installation) -> Iterator[str]:
     """Yield a sentence for everything that is not as promised: leaks, doubles, half-done nodes, lost requests."""
     nodes = nodes_in(installation)
@@ -51,7 +56,7 @@ def complaints(installation: Installation) -> Iterator[str]:
             continue
         if node.state not in AT_REST:
             yield f"node {node.id} rests as {node.state}"
-        elif node.state is NodeState.READY and node.attempt is not None and owners.get(node.id, 0) != 1:
+        elif _has_server(installation, node) and owners.get(node.id, 0) != 1:
             yield f"node {node.id} is {node.state} and has {owners.get(node.id, 0)} servers"
         if node.state is NodeState.READY and node.allocated_to is not None:
             yield f"node {node.id} still belongs to request {node.allocated_to}"

@@ -22,14 +22,6 @@ def test_a_provider_without_driver_is_left_out_and_told() -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "provider"), [("metastatic", "bakery")])
-def test_a_provider_that_can_only_be_read_is_left_out_and_told(name: str, provider: str) -> None:
-    found = load(str(FILES / "accepted" / f"{name}.yaml"), env={})
-    assert not found.settings.providers
-    assert [(skipped.name, skipped.driver) for skipped in found.skipped] == [(provider, name)]
-    assert list(found.settings.labels)
-
-
 @pytest.mark.parametrize("entry", ["name: toy, driver: fake", "name: fake-toy", "name: fake-toy, driver: static"])
 def test_in_test_mode_the_fake_cloud_is_an_openstack(loaded: Callable[..., Loaded], entry: str) -> None:
     found = loaded(f"providers: [{{{entry}, cloud: c, rate: 3, pools: [{{name: main}}]}}]", **TESTING)

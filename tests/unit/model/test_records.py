@@ -7,6 +7,7 @@ import typing
 import pytest
 
 from nodepool_ng.model import action as do
+from nodepool_ng.model.backing import Cut
 from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.quota import Resources
@@ -80,6 +81,7 @@ def test_a_server_id_is_a_string_or_none() -> None:
 
 LAUNCH = do.Launch(label="l", zone=None, needs=Resources({"instances": 1, "cores": 2}))  # type: ignore[arg-type]
 HOST = StaticHost(name="h", labels=())
+CUT = Cut(provider="p", label="l", slots=2, launched=0)  # type: ignore[arg-type]
 NODE: typing.Any = {"node": "1", "why": WHY}
 REQUEST: typing.Any = {"request": "r", "why": WHY}
 POOL: typing.Any = {"provider": "p", "pool": "q"}
@@ -113,6 +115,13 @@ ALL: list[tuple[do.Action, set[tuple[str, str]]]] = [
     (do.LookAtHost(**POOL, host=HOST, why=WHY), {("host", "p/zuul@h:22")}),
     (do.RegisterNodes(**POOL, host=HOST, slots=(0, 1), why=WHY), {("host", "p/zuul@h:22")}),
     (do.RenewNode(**NODE, host=HOST, slot=0, host_keys=()), {("node", "1")}),
+    (do.AskForBacking(provider="p", label="l", backing="b", count=2, why=WHY), {("backing", "p/l")}),  # type: ignore[arg-type]
+    (do.WithdrawBacking(**REQUEST, provider="p"), {("request", "r")}),  # type: ignore[arg-type]
+    (do.TakeBacking(**REQUEST, node="1", cut=CUT), {("request", "r"), ("node", "1")}),  # type: ignore[arg-type]
+    (do.TakeSlot(**NODE, backing="2", slot=3), {("node", "1"), ("slot", "2/3")}),  # type: ignore[arg-type]
+    (do.SpoilBacking(**NODE), {("node", "1")}),
+    (do.ReleaseBacking(**NODE, provider="p"), {("node", "1")}),  # type: ignore[arg-type]
+    (do.UnlockBacking(**NODE), {("node", "1")}),
     (do.ListServers(provider="p", since=None, why=WHY), {("list", "p")}),  # type: ignore[arg-type]
     (do.ReadCapacity(provider="p", why=WHY), {("capacity", "p")}),  # type: ignore[arg-type]
 ]
