@@ -406,6 +406,7 @@ class World:
             consoles=self.memory.consoles,
             swept=self.memory.swept,
             frozen=self.frozen(),
+            cordons=self.picture.cordons,
             paces=self.memory.paces.view(self.now),
             orphan_locks=self._orphan_locks,
             hosts=self.hosts.seen,
