@@ -166,15 +166,15 @@ def _gone_in(
 
 def _play(queue: Sequence[Waiting], pools: Mapping[str, PoolTold], book: _Book, rng: random.Random) -> Seconds | None:
     """Return in how many seconds the last one of the queue is served in one history; None: not in it."""
-    waiting = list(queue)
+    waiting = list(enumerate(queue))
     now, number = 0.0, len(book.events)
     while True:
-        still: list[Waiting] = []
+        still: list[tuple[int, Waiting]] = []
         reserved: list[tuple[str, Resources]] = []
-        for one in waiting:
+        for place_in_queue, one in waiting:
             pool = next((name for name in one.pools if book.fits(name, one.needs[name])), None)
             if pool is None:
-                still.append(one)
+                still.append((place_in_queue, one))
                 if one.pools:
                     reserved.append((one.pools[0], one.needs[one.pools[0]]))
                     book.add(*reserved[-1], -1)
@@ -183,7 +183,7 @@ def _play(queue: Sequence[Waiting], pools: Mapping[str, PoolTold], book: _Book, 
             boot = max(
                 (draw(known, rng) for label in one.labels if (known := seen(pools, pool, BOOT, label))), default=0
             )
-            if one is queue[-1]:
+            if place_in_queue == len(queue) - 1:
                 return now + boot
             life, leave = seen(pools, pool, LIFE, one.labels[0]), seen(pools, pool, DELETE, one.labels[0])
             if life is not None:

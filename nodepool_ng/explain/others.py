@@ -11,11 +11,9 @@ from nodepool_ng.model.cordon import CordonKind
 from nodepool_ng.model.ids import ImageName, LabelName
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.lifecycle import NODE_STATES, ImageState, NodeState
-from nodepool_ng.model.node import Node, hold_limit
+from nodepool_ng.model.node import HELD_BY, Node, hold_limit
 from nodepool_ng.model.reason import Code
 
-HELD_BY = "nodepool_ng_held_by"
-"""The key of a node's record that says who held it."""
 _STAGES = {BOOT: "boots in", LIFE: "is used for", DELETE: "is deleted in"}
 _ON_THEIR_WAY_OUT = (NodeState.USED, NodeState.DELETING, NodeState.DELETED, NodeState.FAILED, NodeState.ABORTED)
 
