@@ -3,11 +3,13 @@
 import click
 
 from nodepool_ng.cli import seen
-from nodepool_ng.cli.options import with_format, znode_name
+from nodepool_ng.cli.options import znode_name
 from nodepool_ng.cli.outcome import Failed
-from nodepool_ng.cli.session import Session
+from nodepool_ng.cli.session import Connection, Session
+from nodepool_ng.cli.showing import Wishes, show_list, with_wishes
+from nodepool_ng.listing.operators import WIDE_BUILDS
 from nodepool_ng.listing.rows import BUILDS, BuildRow
-from nodepool_ng.listing.table import Format, Table, printable
+from nodepool_ng.listing.table import Table, printable
 from nodepool_ng.model.ids import BuildId, ImageName
 from nodepool_ng.model.image import Build, build_moved
 from nodepool_ng.model.lifecycle import ImageEvent, ImageState
@@ -19,16 +21,18 @@ WRITE_TRIES = 5
 
 
 @click.command("dib-image-list")
-@with_format
+@with_wishes("label", "state")
 @click.pass_obj
-def list_builds(session: Session, format: Format) -> None:
+def list_builds(session: Session, wishes: Wishes) -> None:
     """List the builds of images."""
-    with session.connected() as connection:
+
+    def look(connection: Connection) -> tuple[Table[BuildRow], tuple[Damaged, ...]]:
         found = seen.images(connection.ask)
-    now = session.now()
-    rows = tuple(BuildRow(build, found.flags[build.image].paused, now) for build in found.builds)
-    session.show(Table(BUILDS, rows), format)
-    session.report(found.damaged)
+        now = session.now()
+        rows = tuple(BuildRow(build, found.flags[build.image].paused, now) for build in found.builds)
+        return Table(WIDE_BUILDS if wishes.wide else BUILDS, rows), found.damaged
+
+    show_list(session, look, wishes, paths.IMAGES)
 
 
 @click.command("dib-image-delete")

@@ -28,7 +28,7 @@ def freeze(session: Session, provider: str, creates: bool, deletes: bool) -> Non
     path, data = paths.freeze(provider), encode_freeze(order)
     with session.connected() as connection:
         connection.ensure(paths.FREEZES)
-        _put(connection, path, data)
+        put(connection, path, data)
     what = " and ".join(word for word, on in (("created", order.creates), ("deleted", order.deletes)) if on)
     click.echo(f"Frozen: no servers are {what} in {_where(provider)} until `nodepool thaw {printable(provider)}`.")
 
@@ -54,7 +54,7 @@ def _known(session: Session, provider: str) -> None:
         raise Failed(f"There is no provider {printable(provider)} in {session.config}.")
 
 
-def _put(connection: Connection, path: str, data: bytes) -> None:
+def put(connection: Connection, path: str, data: bytes) -> None:
     """Write a record, whether it was there or not."""
     made = connection.ask([Commit((Create(path, data),))])[0]
     if isinstance(made, Failure) and made.problem is Problem.NODE_EXISTS:

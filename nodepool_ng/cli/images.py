@@ -3,26 +3,31 @@
 import click
 
 from nodepool_ng.cli import seen
-from nodepool_ng.cli.options import with_format, znode_name
+from nodepool_ng.cli.options import znode_name
 from nodepool_ng.cli.outcome import Failed
-from nodepool_ng.cli.session import Session
+from nodepool_ng.cli.session import Connection, Session
+from nodepool_ng.cli.showing import Wishes, show_list, with_wishes
 from nodepool_ng.listing.rows import IMAGES, BuildRequest, ImageRow
-from nodepool_ng.listing.table import Format, Table
+from nodepool_ng.listing.table import Table
 from nodepool_ng.model.ids import ImageName
 from nodepool_ng.zk import paths
+from nodepool_ng.zk.codec import Damaged
 from nodepool_ng.zk.store import Delete, Failure, Problem
 
 
 @click.command("image-status")
-@with_format
+@with_wishes("label")
 @click.pass_obj
-def status(session: Session, format: Format) -> None:
+def status(session: Session, wishes: Wishes) -> None:
     """List the images, whether they are paused and whether a build was asked for."""
-    with session.connected() as connection:
+
+    def look(connection: Connection) -> tuple[Table[ImageRow], tuple[Damaged, ...]]:
         found = seen.images(connection.ask)
-    now = session.now()
-    rows = (ImageRow(name, flags.paused, _request(flags), flags.requested, now) for name, flags in found.flags.items())
-    session.show(Table(IMAGES, tuple(rows)), format)
+        now = session.now()
+        rows = [ImageRow(name, f.paused, _request(f), f.requested, now) for name, f in found.flags.items()]
+        return Table(IMAGES, tuple(rows)), ()
+
+    show_list(session, look, wishes, paths.IMAGES)
 
 
 @click.command("image-build")

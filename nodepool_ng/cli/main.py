@@ -17,11 +17,15 @@ DEFAULT_CONFIG = "/etc/nodepool/nodepool.yaml"
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "config-validate": "config:validate_files",
+        "audit": "audit:audit",
         "confirm": "providers:confirm",
+        "cordon": "cordoning:cordon",
         "delete": "nodes:delete",
         "dib-image-delete": "builds:delete_build",
         "dib-image-list": "builds:list_builds",
+        "drain": "cordoning:drain",
         "erase": "providers:erase",
+        "explain": "explaining:explain",
         "export-image-data": "data:export_images",
         "freeze": "freezing:freeze",
         "hold": "nodes:hold",
@@ -36,6 +40,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "list": "nodes:list_nodes",
         "request-list": "requests:list_requests",
         "thaw": "freezing:thaw",
+        "uncordon": "cordoning:uncordon",
+        "unhold": "nodes:unhold",
     }
 )
 """Command -> module and function below `nodepool_ng.cli`."""

@@ -80,6 +80,11 @@ def write(connection: Connection, held: locks.Held, node: Node, version: int) ->
     raise Failed(f"The lock of node {node.id} was lost, nothing was changed ({done}).")
 
 
+def let_go(connection: Connection, held: locks.Held) -> None:
+    """Give a lock back; the end of the session would do so, too."""
+    connection.commit(locks.release(held))
+
+
 def _owner(connection: Connection, directory: str) -> str:
     """Say who has a lock: what its contender says, else the daemon that has the same session, else the session."""
     kinds = (LAUNCHER, BUILDER)

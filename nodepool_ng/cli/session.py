@@ -26,12 +26,15 @@ from nodepool_ng.zk.store import (
     UNKNOWN_OUTCOME,
     Answers,
     Changed,
+    Check,
+    Children,
     Commit,
     Committed,
     Create,
     Failure,
     Get,
     Got,
+    Names,
     News,
     Op,
     Problem,
@@ -89,6 +92,8 @@ class Connection:
         self._answer_timeout = answer_timeout
         self._connected = threading.Event()
         self._changed = threading.Event()
+        self.changes: list[str] = []
+        """Paths that were changed by commands of this connection."""
 
     def open(self, roots: Sequence[str], timeout: Seconds) -> bool:
         """Start the store, to be told of changes below `roots`; tell whether it was connected in time."""
@@ -103,7 +108,7 @@ class Connection:
         else:
             threading.Thread(target=self.store.stop, daemon=True).start()
 
-    def wait_for_change(self, timeout: Seconds) -> bool:
+    def wait_for_change(self, timeout: Seconds | None) -> bool:
         """Wait until something below the roots changed since the last call; tell whether it did."""
         changed = self._changed.wait(timeout)
         self._changed.clear()
@@ -121,6 +126,10 @@ class Connection:
         for verb, answer in zip(verbs, answers, strict=True):
             if isinstance(answer, Failure) and answer.problem in UNKNOWN_OUTCOME:
                 raise self.lost(changing=isinstance(verb, Commit))
+            if isinstance(verb, Commit) and isinstance(answer, Committed):
+                for op, made in zip(verb.ops, answer.results, strict=True):
+                    if not isinstance(op, Check):
+                        self.changes.append(str(made) if isinstance(op, Create) and op.sequence else op.path)
         return answers
 
     def get(self, path: str) -> Got | None:
@@ -166,6 +175,8 @@ class Session:
         self.config = config
         self.secure = secure
         self._strict = strict
+        self.reason = ""
+        """Why the operator does it, where the command was told."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -196,10 +207,36 @@ class Session:
                 raise self._unreachable(zookeeper, words.words)
             if zookeeper.chroot and connection.get("/") is None:
                 raise Failed(f"There is no {zookeeper.chroot} in ZooKeeper: correct the chroot in zookeeper-servers.")
-            yield connection
+            try:
+                yield connection
+            finally:
+                self._note(connection)
         finally:
             connection.close()
             logger.removeHandler(words)
+
+    def _note(self, connection: Connection) -> None:
+        """Leave a note about what this command changed. That it cannot be left undoes nothing."""
+        from nodepool_ng.cli import notes
+
+        changed = [path for path in connection.changes if notes.name_of(path)]
+        if not changed:
+            return
+        context = click.get_current_context(silent=True)
+        name = context.command.name if context is not None else None
+        note = notes.record(name or "nodepool", changed, self.reason, self.now())
+        try:
+            connection.ensure(paths.AUDIT)
+            written = connection.commit(notes.appending(note))
+            listed = connection.ask([Children(paths.AUDIT)])[0]
+            trimming = notes.trimming(listed.names) if isinstance(listed, Names) else []
+            if trimming:
+                connection.ask(trimming)
+        except Failed as error:
+            written = Failure(Problem.CONNECTION_LOST)
+            logging.getLogger("nodepool.audit").debug("%s", error)
+        if isinstance(written, Failure):
+            click.echo(f"The change was made, but could not be noted for `nodepool audit`: {written}.", err=True)
 
     def show(self, table: Table[R], format: Format = Format.PRETTY) -> None:
         click.echo(render(table, format))

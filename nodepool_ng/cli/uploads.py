@@ -3,11 +3,13 @@
 import click
 
 from nodepool_ng.cli import seen
-from nodepool_ng.cli.options import with_format, znode_name
+from nodepool_ng.cli.options import znode_name
 from nodepool_ng.cli.outcome import Failed
-from nodepool_ng.cli.session import Session
+from nodepool_ng.cli.session import Connection, Session
+from nodepool_ng.cli.showing import Wishes, show_list, with_wishes
+from nodepool_ng.listing.operators import WIDE_UPLOADS
 from nodepool_ng.listing.rows import UPLOADS, UploadRow
-from nodepool_ng.listing.table import Format, Table, printable
+from nodepool_ng.listing.table import Table, printable
 from nodepool_ng.model.ids import BuildId, ImageName, ProviderName, UploadId
 from nodepool_ng.model.image import Upload, upload_moved
 from nodepool_ng.model.lifecycle import ImageEvent, ImageState
@@ -19,15 +21,18 @@ WRITE_TRIES = 5
 
 
 @click.command("image-list")
-@with_format
+@with_wishes("label", "provider", "state")
 @click.pass_obj
-def list_uploads(session: Session, format: Format) -> None:
+def list_uploads(session: Session, wishes: Wishes) -> None:
     """List the uploads of images to providers."""
-    with session.connected() as connection:
+
+    def look(connection: Connection) -> tuple[Table[UploadRow], tuple[Damaged, ...]]:
         found = seen.images(connection.ask)
-    now = session.now()
-    session.show(Table(UPLOADS, tuple(UploadRow(upload, now) for upload in found.uploads)), format)
-    session.report(found.damaged)
+        now = session.now()
+        columns = WIDE_UPLOADS if wishes.wide else UPLOADS
+        return Table(columns, tuple(UploadRow(upload, now) for upload in found.uploads)), found.damaged
+
+    show_list(session, look, wishes, paths.IMAGES)
 
 
 @click.command("image-delete")

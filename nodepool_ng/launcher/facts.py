@@ -68,6 +68,7 @@ def document_of(world: World, plan: Plan) -> dict[str, Any]:
     }
     return {
         "version": nodepool_ng.__version__,
+        "web": world.web,
         "providers": {str(name): _provider(world, plan, name) for name in sorted(world.leased)},
         "pools": {"/".join(key): _pool(world, plan, key) for key in sorted(world.pool_ids) if key[0] in world.leased},
         "reasons": [_reason(reason) for reason in reasons],
@@ -91,11 +92,14 @@ def _provider(world: World, plan: Plan, name: Any) -> dict[str, Any]:
     facts = world.clouds.facts.get(name)
     pace = world.memory.paces.view(world.now).get(name)
     frozen = world.frozen().get(name)
+    configured = world.settings.providers.get(name)
     return {
         "error": facts.error if facts else "no answer yet",
         "alarm": plan.alarms.get(name),
         "frozen": {"creates": frozen.creates, "deletes": frozen.deletes} if frozen else None,
         "leaving": name in world.leaving,
+        "launching": world.census.launching.get(name, 0),
+        "concurrency": configured.max_concurrency if configured else -1,
         "calls-per-second": None if pace is None or math.isinf(pace.rate) else float(f"{pace.rate:.1g}"),
     }
 
@@ -105,8 +109,10 @@ def _pool(world: World, plan: Plan, key: PoolKey) -> dict[str, Any]:
     facts = world.clouds.facts.get(key[0])
     quota = facts.limits if facts and not pool.ignore_provider_quota else NONE
     used_here, used_there = world.census.used_in_pool(key), world.census.used_in_provider(key[0])
-    foreign = world.clouds.foreign_use.get(key[0], NONE)
-    free = tightest(left(pool.limits, used_here), left(left(quota, foreign), used_there))
+    foreign = world.clouds.foreign_use.get(key[0], NONE) + (facts.loose if facts else NONE)
+    room, provider_room = left(pool.limits, used_here), left(left(quota, foreign), used_there)
+    free = tightest(room, provider_room)
+    known = {label: facts.label(key[1], label) if facts else None for label in pool.labels}
     return {
         "short": key in plan.short,
         "limits": dict(pool.limits.amounts),
@@ -114,6 +120,12 @@ def _pool(world: World, plan: Plan, key: PoolKey) -> dict[str, Any]:
         "foreign": dict(foreign.amounts),
         "used": {name: amount for name, amount in used_here.amounts.items() if amount},
         "free": dict(free.amounts),
+        "room": dict(room.amounts),
+        "provider-room": dict(provider_room.amounts),
+        "priority": pool.priority,
+        "costs": {label: dict(each.needs.amounts) for label, each in known.items() if each and not each.broken},
+        "broken": {label: each.broken for label, each in known.items() if each and each.broken},
+        "spans": world.spans.of(key),
         "binding": _binding(tightest(pool.limits, quota), free),
     }
 

@@ -8,7 +8,7 @@ the process: it only saves work.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from nodepool_ng.drivers import DriverError, Listing, Misconfigured, NoCapacity, Throttled, Unavailable
 from nodepool_ng.launcher.backings import Backings
@@ -33,6 +33,7 @@ from nodepool_ng.launcher.outcome import (
     Scanned,
 )
 from nodepool_ng.launcher.pacing import News
+from nodepool_ng.launcher.spans import Spans
 from nodepool_ng.launcher.timetable import at_this_hour
 from nodepool_ng.model import action as do
 from nodepool_ng.model.action import Action, Subject, subjects
@@ -76,6 +77,7 @@ from nodepool_ng.zk.changes import (
 from nodepool_ng.zk.picture import Picture
 
 _Id = TypeVar("_Id", NodeId, RequestId)
+_R = TypeVar("_R")
 
 OWNER_KEY = "nodepool_ng_process"
 """In our components: which process registered it."""
@@ -116,6 +118,9 @@ class World:
         self.tells_numbers = False
         """Whether this launcher stands for telling the numbers of the whole installation."""
         self.memory = Memory()
+        self.spans = Spans()
+        self.web: str | None = None
+        """Where this launcher serves pages, as others reach it."""
         self._timed: tuple[Settings, Timestamp, Settings, Timestamp | None] | None = None
         self._new_id = new_id
         self._node_locks: dict[NodeId, Side] = {}
@@ -207,6 +212,7 @@ class World:
         """
         match change:
             case NodeChange(id=node_id, before=before, after=after):
+                self.spans.saw(_record(before), _record(after), self.now)
                 self.node_changed(node_id)
                 matters = _record(before) is not _record(after) or node_id not in self._node_locks
                 return News.SOON if matters else News.NONE
@@ -420,6 +426,7 @@ class World:
             consoles=self.memory.consoles,
             swept=self.memory.swept,
             frozen=self.frozen(),
+            cordons=self.picture.cordons,
             paces=self.memory.paces.view(self.now),
             orphan_locks=self._orphan_locks,
             hosts=self.hosts.seen,
@@ -549,7 +556,7 @@ class World:
         self._bereft &= self.census.nodes.keys()
 
 
-def _record(entry: Entry[Any] | None) -> object:
+def _record(entry: Entry[_R] | None) -> _R | None:
     return entry.record if entry is not None else None
 
 

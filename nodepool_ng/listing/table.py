@@ -41,6 +41,8 @@ class Format(StrEnum):
     JSON = "json"
     YAML = "yaml"
     CSV = "csv"
+    WIDE = "wide"
+    """The pretty form, of which a list may have more columns."""
 
 
 def printable(text: str) -> str:
@@ -79,17 +81,17 @@ def render(table: Table[R], format: Format = Format.PRETTY) -> str:
 def _pretty(columns: tuple[Column[R], ...], rows: Iterable[R]) -> str:
     """Draw the table as PrettyTable does, which takes five times as long."""
     texts = [[column.title for column in columns], *([column.cell(row) for column in columns] for row in rows)]
-    widths = [max(map(_width, column)) for column in zip(*texts, strict=True)]
+    widths = [max(map(columns_of, column)) for column in zip(*texts, strict=True)]
     rule = "+" + "+".join("-" * (width + 2) for width in widths) + "+"
     header, *lines = ("|" + "|".join(map(_padded, cells, widths)) + "|" for cells in texts)
     return "\n".join([rule, header, rule, *lines, rule])
 
 
 def _padded(text: str, width: int) -> str:
-    return f" {text.ljust(width - _width(text) + len(text))} "
+    return f" {text.ljust(width - columns_of(text) + len(text))} "
 
 
-def _width(text: str) -> int:
+def columns_of(text: str) -> int:
     """Return how many columns of a terminal a text takes that is all printable."""
     return len(text) if text.isascii() else sum(map(_width_of_character, text))
 
@@ -140,5 +142,5 @@ def _plain(value: object) -> object:
 
 
 _RENDERERS: Mapping[Format, Callable[[tuple[Column[R], ...], Iterable[R]], str]] = MappingProxyType(
-    {Format.PRETTY: _pretty, Format.JSON: _json, Format.YAML: _yaml, Format.CSV: _csv}
+    {Format.PRETTY: _pretty, Format.JSON: _json, Format.YAML: _yaml, Format.CSV: _csv, Format.WIDE: _pretty}
 )

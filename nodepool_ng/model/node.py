@@ -19,6 +19,8 @@ from nodepool_ng.model.ids import (
 from nodepool_ng.model.lifecycle import NodeEvent, NodeState, after
 from nodepool_ng.model.quota import Resources
 
+HELD_BY = "nodepool_ng_held_by"
+"""The key of a record that says who held the node; Zuul keeps what it does not know."""
 NO_EXTRA: Mapping[str, Json] = MappingProxyType({})
 
 

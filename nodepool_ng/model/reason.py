@@ -56,12 +56,14 @@ class Code(StrEnum):
     SLOTS_WANTED = "slots-wanted"
     IDLE = "idle"
     SPOILED = "spoiled"
+    DRAINED = "drained"
     # for waiting
     POOL_LIMIT = "pool-limit"
     PROVIDER_QUOTA = "provider-quota"
     TENANT_LIMIT = "tenant-limit"
     CONCURRENCY = "concurrency"
     FROZEN = "frozen"
+    CORDONED = "cordoned"
     BACKOFF = "backoff"
     CLOUD_UNKNOWN = "cloud-unknown"
     LOCKED = "locked"
@@ -156,11 +158,13 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.SLOTS_WANTED: "{wanted:g} nodes wait for slots of one",
         Code.IDLE: "none of its slots is used any more",
         Code.SPOILED: "a slot of it did not work: {detail}",
+        Code.DRAINED: "an operator drains its pool",
         Code.POOL_LIMIT: "the pool's limit of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.PROVIDER_QUOTA: "the provider's quota of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.TENANT_LIMIT: "the tenant's limit of {resource} leaves {limit:g}, {wanted:g} needed",
         Code.CONCURRENCY: "{used:g} launches are under way and max-concurrency is {limit:g}",
         Code.FROZEN: "an operator has frozen the provider: nothing is created until `nodepool thaw`",
+        Code.CORDONED: "an operator has cordoned the {detail}: it gets nothing new until `nodepool uncordon`",
         Code.BACKOFF: "launches failed here; the next try is in {wanted:.0f} s: {detail}",
         Code.CLOUD_UNKNOWN: "the cloud has not told its state yet: {detail}",
         Code.LOCKED: "somebody else holds the request's lock",

@@ -4,7 +4,7 @@ A snapshot is made of shared, read-only views; nothing in it changes while a pla
 given the same snapshot decides the same.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from nodepool_ng.model.action import Action, Subject
 from nodepool_ng.model.backing import BackingNode
 from nodepool_ng.model.census import Census, PoolKey
 from nodepool_ng.model.component import Component
+from nodepool_ng.model.cordon import Cordon, CordonKey, CordonKind
 from nodepool_ng.model.freeze import NOT_FROZEN, Freeze
 from nodepool_ng.model.hosts import HostAt, HostSeen
 from nodepool_ng.model.ids import (
@@ -151,6 +152,8 @@ class Snapshot:
     """When a provider's network was swept last."""
     frozen: Mapping[ProviderName, Freeze] = field(default_factory=_nothing)
     """Providers that are frozen; those that are frozen as part of all are listed each."""
+    cordons: Mapping[CordonKey, Cordon] = field(default_factory=_nothing)
+    """What gets nothing new, by order of an operator."""
     settings_until: Timestamp | None = None
     """When a timetable in the settings has something else in force."""
     paces: Mapping[ProviderName, Pace] = field(default_factory=_nothing)
@@ -176,6 +179,21 @@ def freeze_of(snapshot: Snapshot, provider: ProviderName | None) -> Freeze:
     if not snapshot.frozen or provider is None:
         return NOT_FROZEN
     return snapshot.frozen.get(provider, NOT_FROZEN)
+
+
+def cordon_of(snapshot: Snapshot, key: PoolKey, images: Iterable[ImageName | None] = ()) -> CordonKey | None:
+    """Return which order keeps a pool, or one of the images, from getting anything new; None where there is none."""
+    if not snapshot.cordons:
+        return None
+    wanted = [(CordonKind.PROVIDER, str(key[0])), (CordonKind.POOL, "/".join(key))]
+    wanted += [(CordonKind.IMAGE, str(image)) for image in images if image is not None]
+    return next((one for one in wanted if one in snapshot.cordons), None)
+
+
+def drained(snapshot: Snapshot, key: PoolKey) -> bool:
+    """Tell whether the ready nodes of a pool have to go, by order of an operator."""
+    wanted = ((CordonKind.PROVIDER, str(key[0])), (CordonKind.POOL, "/".join(key)))
+    return any(snapshot.cordons[one].drain for one in wanted if one in snapshot.cordons)
 
 
 def busy(snapshot: Snapshot, *subjects: Subject) -> bool:

@@ -10,7 +10,7 @@ from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.quota import NONE, Resources, Shortage, left, shortage, total
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.settings import Pool, Provider
-from nodepool_ng.model.snapshot import Backoff, Snapshot, freeze_of
+from nodepool_ng.model.snapshot import Backoff, Snapshot, cordon_of, freeze_of
 
 
 class Ledger:
@@ -53,6 +53,9 @@ class Ledger:
         key = pool.key
         if freeze_of(self._s, key[0]).creates:
             return Reason(code=Code.FROZEN, provider=key[0], pool=key[1])
+        barred = cordoned(self._s, pool, labels)
+        if barred is not None:
+            return barred
         backoff = self._backoff(key, labels)
         if backoff is not None:
             wait = backoff.until - self._s.now
@@ -186,6 +189,17 @@ class Ledger:
     def _configured(self, key: PoolKey) -> bool:
         provider: Provider | None = self._s.settings.providers.get(key[0])
         return provider is not None and key[1] in provider.pools
+
+
+def cordoned(s: Snapshot, pool: Pool, labels: tuple[LabelName, ...]) -> Reason | None:
+    """Return that an operator has cordoned the pool, or the image of one of the labels; None where nobody has."""
+    if not s.cordons:
+        return None
+    images = (pool.labels[label].diskimage for label in labels if label in pool.labels)
+    order = cordon_of(s, pool.key, images)
+    if order is None:
+        return None
+    return Reason(code=Code.CORDONED, provider=pool.provider, pool=pool.name, detail=" ".join(order))
 
 
 def starting(s: Snapshot) -> Iterator[Claim | HandOut | LaunchNodes]:

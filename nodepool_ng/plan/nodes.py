@@ -1,5 +1,7 @@
 """What becomes of nodes that no open request of ours claims: warm ones, spares, abandoned and unwanted ones."""
 
+from collections.abc import Iterable
+
 from nodepool_ng.model.action import (
     AdoptNode,
     Booted,
@@ -19,7 +21,7 @@ from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.server import Server, ServerStatus
-from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot, freeze_of
+from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot, drained, freeze_of
 from nodepool_ng.plan.launch import Do, Failed, NoRoom, Wait, configured, progress
 from nodepool_ng.plan.pace import Agenda
 from nodepool_ng.plan.static import is_static
@@ -147,10 +149,13 @@ def _spares(s: Snapshot, agenda: Agenda, ours: list[NodeId]) -> None:
         if node is not None and (node.free or not _ours_to_mind(s, node)):
             agenda.add(Unlock(node=node.id, why=_reason(node, Code.NOT_NEEDED)))
     for key, nodes in s.nodes.spare.items():
-        if key[0] in s.leased and key[0] not in s.settings.providers:
-            for node in nodes.values():
-                if node.id not in s.node_locks:
-                    agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, Code.NOT_CONFIGURED)))
+        if key[0] not in s.leased:
+            continue
+        if key[0] not in s.settings.providers:
+            _all_go(s, agenda, nodes.values(), Code.NOT_CONFIGURED)
+        elif s.cordons and drained(s, key):
+            # A machine that stays would be there again at once.
+            _all_go(s, agenda, [node for node in nodes.values() if not is_static(s, node)], Code.DRAINED)
     for node_id in s.bereft:
         node = s.nodes.nodes.get(node_id)
         if node is not None and node.free and node_id not in s.node_locks and _ours_to_mind(s, node):
@@ -161,6 +166,12 @@ def _spares(s: Snapshot, agenda: Agenda, ours: list[NodeId]) -> None:
                 for node in s.nodes.spare_by_label.get((pool, label.name), {}).values():
                     if node.label == label.name and node.id not in s.node_locks and _ours_to_mind(s, node):
                         _expire(s, agenda, node, label.max_ready_age, Code.TOO_OLD)
+
+
+def _all_go(s: Snapshot, agenda: Agenda, nodes: Iterable[Node], code: Code) -> None:
+    for node in nodes:
+        if node.id not in s.node_locks:
+            agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, code)))
 
 
 def _held(s: Snapshot, agenda: Agenda, node: Node) -> None:

@@ -10,7 +10,7 @@ from nodepool_ng.model.reason import Code, Reason, at
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.settings import Pool
 from nodepool_ng.model.snapshot import Snapshot
-from nodepool_ng.plan.capacity import Ledger
+from nodepool_ng.plan.capacity import Ledger, cordoned
 from nodepool_ng.plan.registry import rendezvous
 from nodepool_ng.plan.shelf import Shelf, matched
 
@@ -91,6 +91,10 @@ def without_image(s: Snapshot, pool: Pool, label: LabelName) -> bool:
 
 def offer(s: Snapshot, ledger: Ledger, shelf: Shelf, pool: Pool, request: NodeRequest) -> Offer:
     """Return what the pool would do for the request now."""
+    barred = cordoned(s, pool, request.labels)
+    if barred is not None:
+        nothing = (None,) * len(request.labels)
+        return Offer(pool=pool, picks=nothing, missing=request.labels, obstacle=barred)
     # Where nothing can be launched, whoever wants a new node gets a ready one; min-ready of Nodepool 11 gets none.
     reuse = request.reuse or (pool.hosts is not None and request.requestor != IMPATIENT)
     picks = shelf.pick(pool.key, request.labels) if reuse else (None,) * len(request.labels)

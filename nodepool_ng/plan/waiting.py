@@ -13,6 +13,7 @@ from nodepool_ng.model.ids import Seconds
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.reason import Code, Reason, at
 from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.model.snapshot import cordon_of
 from nodepool_ng.plan.declining import decline
 from nodepool_ng.plan.desk import Desk
 from nodepool_ng.plan.registry import SOFTWARE, key_of
@@ -180,7 +181,7 @@ class Queue:
             self._desk.agenda.look_again(self._desk.s.now + obstacle.wanted)
         facts = self._desk.s.facts.get(made.pool.provider)
         sick = obstacle.code is Code.CLOUD_UNKNOWN and facts is not None and facts.error is not None
-        if obstacle.code in (*_SHORT, Code.BACKOFF, Code.FROZEN, Code.NO_FREE_NODE) or sick:
+        if obstacle.code in (*_SHORT, Code.BACKOFF, Code.FROZEN, Code.CORDONED, Code.NO_FREE_NODE) or sick:
             self._desk.short.add(made.pool.key)
 
     def _ready_elsewhere(self, request: NodeRequest, standing: Standing, best: Offer) -> Reason | None:
@@ -191,7 +192,8 @@ class Queue:
         if not request.reuse or not request.state_time <= desk.s.now < until:
             return None
         for other in standing.others:
-            if other.priority > best.pool.priority or desk.registry.paused(other):
+            barred = cordon_of(desk.s, key_of(other)) is not None
+            if barred or other.priority > best.pool.priority or desk.registry.paused(other):
                 continue
             picks = desk.shelf.pick(key_of(other), request.labels)
             if picks and all(picks):

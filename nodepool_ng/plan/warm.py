@@ -15,6 +15,7 @@ from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.ids import LabelName
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.settings import Label, Pool
+from nodepool_ng.model.snapshot import cordon_of
 from nodepool_ng.plan.desk import Desk
 from nodepool_ng.plan.registry import SOFTWARE, key_of, rendezvous
 from nodepool_ng.plan.serving import launches, never, pick_zone, unable
@@ -87,7 +88,7 @@ def _most_of_ours(desk: Desk, key: PoolKey, label: LabelName) -> float | None:
     if isinstance(needs, str):
         return 0 if key[0] in s.facts and s.facts[key[0]].error is not None else math.inf
     obstacle = desk.ledger.obstacle(pool, (label,), needs)
-    if obstacle is not None and obstacle.code is Code.FROZEN:
+    if obstacle is not None and obstacle.code in (Code.FROZEN, Code.CORDONED):
         return 0
     if obstacle is not None and obstacle.code is Code.BACKOFF:
         desk.agenda.look_again(s.now + obstacle.wanted)
@@ -103,7 +104,9 @@ def _most_elsewhere(desk: Desk, key: PoolKey, label: LabelName) -> float | None:
         pool.hosts is not None or label not in pool.labels or unable(desk.s, pool, (label,)) is not None
     ):
         return None
-    return 0 if key in desk.registry.paused_keys else math.inf
+    image = pool.labels[label].diskimage if pool is not None else None
+    barred = cordon_of(desk.s, key, (image,)) is not None
+    return 0 if barred or key in desk.registry.paused_keys else math.inf
 
 
 def _division(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey, int]) -> list[tuple[Place, int]]:

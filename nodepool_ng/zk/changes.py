@@ -14,6 +14,7 @@ from nodepool_ng.zk.paths import (
     BuildRequestedAt,
     ComponentAt,
     ConfirmedAt,
+    CordonAt,
     FreezeAt,
     Lockable,
     PausedAt,
@@ -89,9 +90,9 @@ class FlagChange:
 
 @dataclass(frozen=True, slots=True)
 class OrderChange:
-    """An operator's order about a provider came, changed, or is over: a freeze, or the permission for a sweep."""
+    """An operator's order came, changed, or is over: a freeze, a cordon, or the permission for a sweep."""
 
-    at: FreezeAt | ConfirmedAt
+    at: FreezeAt | CordonAt | ConfirmedAt
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ BASE = (
     paths.OURS,
     paths.LEASES,
     paths.FREEZES,
+    paths.CORDONS,
     paths.CONFIRMED,
     paths.FACTS,
 )

@@ -30,6 +30,7 @@ from nodepool_ng.zk.paths import (
     ComponentAt,
     ConfirmedAt,
     ContenderAt,
+    CordonAt,
     FreezeAt,
     ImageAt,
     InstallationAt,
@@ -346,7 +347,7 @@ def _sights(path: str, at: Place) -> tuple[Read, ...]:
     match at:
         case NodeAt() | UploadAt():
             return Get(path), Children(paths.lock_of(at))
-        case RequestAt() | ComponentAt() | InstallationAt() | FreezeAt():
+        case RequestAt() | ComponentAt() | InstallationAt() | FreezeAt() | CordonAt():
             return (Get(path),)
         case BuildAt():
             return Get(path), Children(path)

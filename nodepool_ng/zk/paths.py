@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeGuard
 from urllib.parse import quote, unquote
 
+from nodepool_ng.model.cordon import CordonKind
 from nodepool_ng.model.ids import BuildId, ImageName, NodeId, PoolName, ProviderName, RequestId, UploadId
 
 ROOT = "/nodepool"
@@ -26,6 +27,9 @@ LEASES = "/nodepool_ng/leases"
 POOL_LEASES = "/nodepool_ng/pool-leases"
 CONFIRMED = "/nodepool_ng/confirmed"
 FREEZES = "/nodepool_ng/freeze"
+CORDONS = "/nodepool_ng/cordons"
+AUDIT = "/nodepool_ng/audit"
+"""What operators did, the newest thousand of it. The mirror does not read it."""
 FACTS = "/nodepool_ng/facts"
 """What launchers tell about themselves. The mirror does not read it: it is written every few seconds, for people."""
 ALL = "all"
@@ -148,6 +152,16 @@ def freeze(provider: str) -> str:
     return f"{FREEZES}/{quote(provider, safe='')}"
 
 
+def cordon(kind: CordonKind, name: str) -> str:
+    """An operator's order to give nothing new to something; a pool's name is `provider/pool`."""
+    return f"{CORDONS}/{kind}:{quote(name, safe='')}"
+
+
+def new_audit() -> str:
+    """To be created with a sequence."""
+    return f"{AUDIT}/"
+
+
 def facts(launcher: str, shard: int) -> str:
     """One part of what a launcher tells about itself."""
     return f"{FACTS}/{quote(launcher, safe='')}.{shard}"
@@ -200,11 +214,17 @@ class FreezeAt:
 
 
 @dataclass(frozen=True, slots=True)
+class CordonAt:
+    kind: CordonKind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfirmedAt:
     provider: ProviderName
 
 
-RecordAt: TypeAlias = NodeAt | RequestAt | BuildAt | UploadAt | ComponentAt | InstallationAt | FreezeAt
+RecordAt: TypeAlias = NodeAt | RequestAt | BuildAt | UploadAt | ComponentAt | InstallationAt | FreezeAt | CordonAt
 """Places whose bytes mean something."""
 
 
@@ -289,7 +309,7 @@ Place: TypeAlias = (
 )
 
 _BRANCH = BranchAt()
-_RECORDS = (NodeAt, RequestAt, BuildAt, UploadAt, ComponentAt, InstallationAt, FreezeAt)
+_RECORDS = (NodeAt, RequestAt, BuildAt, UploadAt, ComponentAt, InstallationAt, FreezeAt, CordonAt)
 _INSTALLATION = InstallationAt()
 _STATS = StatsElectionAt()
 
@@ -383,12 +403,14 @@ def _locked_or_below(at: NodeAt | BuildAt | UploadAt, rest: list[str]) -> Place 
 
 def _ours(rest: list[str]) -> Place | None:
     match rest:
-        case [] | ["leases"] | ["pool-leases"] | ["pool-leases", _] | ["confirmed"] | ["freeze"]:
+        case [] | ["leases"] | ["pool-leases"] | ["pool-leases", _] | ["confirmed"] | ["freeze"] | ["cordons"]:
             return _BRANCH
         case ["confirmed", provider]:
             return ConfirmedAt(ProviderName(unquote(provider)))
         case ["freeze", provider]:
             return FreezeAt(unquote(provider))
+        case ["cordons", name]:
+            return _cordon(name)
         case ["installation"]:
             return _INSTALLATION
         case ["leases", provider]:
@@ -400,6 +422,11 @@ def _ours(rest: list[str]) -> Place | None:
         case ["pool-leases", provider, pool, contender]:
             return ContenderAt(LeaseAt(ProviderName(unquote(provider)), PoolName(unquote(pool))), contender)
     return None
+
+
+def _cordon(name: str) -> CordonAt | None:
+    kind, _, what = name.partition(":")
+    return CordonAt(CordonKind(kind), unquote(what)) if what and kind in set(CordonKind) else None
 
 
 def lock_of(what: Lockable) -> str:

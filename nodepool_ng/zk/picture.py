@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from nodepool_ng.model.component import Component
+from nodepool_ng.model.cordon import Cordon, CordonKey
 from nodepool_ng.model.freeze import Freeze
 from nodepool_ng.model.ids import ImageName, InstallationId, NodeId, ProviderName, RequestId
 from nodepool_ng.model.image import Build, Upload
@@ -39,6 +40,7 @@ from nodepool_ng.zk.paths import (
     ComponentAt,
     ConfirmedAt,
     ContenderAt,
+    CordonAt,
     FreezeAt,
     ImageAt,
     InstallationAt,
@@ -74,6 +76,7 @@ class Picture:
         self.build_requests: set[ImageName] = set()
         self.installation: InstallationId | None = None
         self.freezes: dict[str, Freeze] = {}
+        self.cordons: dict[CordonKey, Cordon] = {}
         """By provider, or `paths.ALL`."""
         self.confirmed: set[ProviderName] = set()
         self.node_contenders: dict[NodeId, Contenders] = {}
@@ -165,7 +168,16 @@ class Picture:
                 return [OrderChange(at)]
             case LockAt(of) if self.contenders(of) is not None:
                 return self._lock(of, None)
-            case NodeAt() | RequestAt() | BuildAt() | UploadAt() | ComponentAt() | InstallationAt() | FreezeAt():
+            case (
+                NodeAt()
+                | RequestAt()
+                | BuildAt()
+                | UploadAt()
+                | ComponentAt()
+                | InstallationAt()
+                | FreezeAt()
+                | CordonAt()
+            ):
                 self._mzxids.pop(path, None)
                 return self._remove(path, at) + self._damage(path, None) + self._haunt(path, False)
         return []
@@ -195,6 +207,9 @@ class Picture:
             case FreezeAt(provider), Freeze():
                 self.freezes[provider] = record
                 return [OrderChange(at)]
+            case CordonAt(kind, name), Cordon():
+                self.cordons[kind, name] = record
+                return [OrderChange(at)]
             case InstallationAt(), str():
                 self.installation = record
                 return [InstallationChange(record)]
@@ -213,6 +228,8 @@ class Picture:
             case ComponentAt() if component := self.components.pop(at, None):
                 return [ComponentChange(at, component, None)]
             case FreezeAt(provider) if self.freezes.pop(provider, None) is not None:
+                return [OrderChange(at)]
+            case CordonAt(kind, name) if self.cordons.pop((kind, name), None) is not None:
                 return [OrderChange(at)]
             case InstallationAt() if self.installation is not None:
                 self.installation = None

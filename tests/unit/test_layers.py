@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Siblings: none imports another.
     "config": {"model"},
     "drivers": {"model"},
+    "explain": {"model"},
     "listing": {"model"},
     "plan": {"model"},
     "telemetry": {"model"},
@@ -26,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The only places that join everything.
     "launcher": {"model", "config", "drivers", "plan", "shell", "telemetry", "web", "zk"},
     "builder": {"model", "config", "drivers", "plan", "shell", "telemetry", "zk"},
-    "cli": {"model", "config", "listing", "plan", "zk"},
+    "cli": {"model", "config", "drivers", "explain", "listing", "plan", "sim", "zk"},
     "sim": {"model", "builder", "drivers", "launcher", "plan", "shell", "zk"},
     "demo": {"model", "builder", "cli", "sim", "zk"},
 }

@@ -9,20 +9,32 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nodepool_ng.model.component import Component
+from nodepool_ng.model.cordon import Cordon
 from nodepool_ng.model.freeze import Freeze
 from nodepool_ng.model.ids import BuildId, ImageName, InstallationId, NodeId, ProviderName, RequestId, UploadId
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.zk import paths
-from nodepool_ng.zk.codec import component, freeze, image, node, request
+from nodepool_ng.zk.codec import component, cordon, freeze, image, node, request
 from nodepool_ng.zk.codec.component import encode_component
+from nodepool_ng.zk.codec.cordon import encode_cordon
 from nodepool_ng.zk.codec.fields import BadField, load
 from nodepool_ng.zk.codec.freeze import encode_freeze
 from nodepool_ng.zk.codec.image import encode_build, encode_upload
 from nodepool_ng.zk.codec.node import encode_node
 from nodepool_ng.zk.codec.request import encode_request
-from nodepool_ng.zk.paths import BuildAt, ComponentAt, FreezeAt, InstallationAt, NodeAt, RecordAt, RequestAt, UploadAt
+from nodepool_ng.zk.paths import (
+    BuildAt,
+    ComponentAt,
+    CordonAt,
+    FreezeAt,
+    InstallationAt,
+    NodeAt,
+    RecordAt,
+    RequestAt,
+    UploadAt,
+)
 
 __all__ = [
     "Damaged",
@@ -37,6 +49,7 @@ __all__ = [
     "decode_upload",
     "encode_build",
     "encode_component",
+    "encode_cordon",
     "encode_freeze",
     "encode_installation",
     "encode_node",
@@ -63,14 +76,14 @@ class Ghost:
     path: str
 
 
-Record: TypeAlias = Node | NodeRequest | Build | Upload | Component | InstallationId | Freeze
+Record: TypeAlias = Node | NodeRequest | Build | Upload | Component | InstallationId | Freeze | Cordon
 
 _MAY_BE_GHOSTS = (NodeAt, BuildAt, UploadAt)
 
 
 def decode(path: str, at: RecordAt, data: bytes) -> Record | Ghost | Damaged:
     """Return what `data` says at `path`, of which `at` is the parsed form."""
-    if not data and not isinstance(at, FreezeAt):
+    if not data and not isinstance(at, FreezeAt | CordonAt):
         return Ghost(path) if isinstance(at, _MAY_BE_GHOSTS) else Damaged(path, "the record is empty")
     try:
         match at:
@@ -86,6 +99,8 @@ def decode(path: str, at: RecordAt, data: bytes) -> Record | Ghost | Damaged:
                 return component.from_record(at, load(data))
             case FreezeAt():
                 return freeze.from_record(load(data) if data.strip() else {})
+            case CordonAt():
+                return cordon.from_record(load(data) if data.strip() else {})
             case InstallationAt():
                 return InstallationId(data.decode("ascii"))
     except (BadField, UnicodeDecodeError) as error:

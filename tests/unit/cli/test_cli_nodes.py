@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from nodepool_ng.cli import notes
 from nodepool_ng.model.component import Component
 from nodepool_ng.model.ids import LabelName
 from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.model.node import HELD_BY
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.store import Children, Commit, Create, Delete, Get, Set
 
@@ -120,7 +122,8 @@ def test_a_change_is_one_guarded_transaction_and_shows_the_node(world, command, 
     assert result.exit_code == 0
     assert (column(result, 2), column(result, 8), column(result, 10)) == ([node.id], [state], ["unlocked"])
     after = world.node(node.id)
-    assert after == replace(node, state=state, state_time=after.state_time)
+    told = {HELD_BY: notes.person()} if command == "hold" else {}
+    assert after == replace(node, state=state, state_time=after.state_time, extra={**node.extra, **told})
     assert after.state_time > node.state_time
     assert world.tree.children(paths.node_lock(node.id)).names == ()
 
@@ -288,11 +291,11 @@ def test_an_interrupted_change_says_that_nobody_knows(world):
     assert "Nobody knows whether the change was made" in result.stderr
 
 
-def test_now_is_not_there_yet(world):
-    world.put_node("0000000001")
+def test_now_is_refused_where_the_provider_is_not_configured(world):
+    world.put_node("0000000001", provider="elsewhere")
     result = world.run("delete", "--now", "0000000001")
     assert (result.exit_code, world.node("0000000001").state) == (1, NodeState.READY)
-    assert "--now" not in world.run("delete", "--help").stdout
+    assert "Provider elsewhere is not configured here" in result.stderr
 
 
 def test_contenders_of_others_are_seen_after_a_change(world):

@@ -1,0 +1,102 @@
+"""The command that answers "why?"."""
+
+from collections.abc import Iterator
+
+import click
+
+from nodepool_ng.cli.facts import read_scene
+from nodepool_ng.cli.outcome import Failed
+from nodepool_ng.cli.session import Session
+from nodepool_ng.explain.answer import Answer
+from nodepool_ng.explain.others import explain_image, explain_label, explain_node, explain_provider
+from nodepool_ng.explain.scene import Scene, span
+from nodepool_ng.explain.waiting import explain_request
+from nodepool_ng.listing.table import Format, printable
+from nodepool_ng.model.ids import ImageName, LabelName, NodeId, RequestId
+
+KINDS = ("request", "node", "label", "image", "provider")
+_INDENT = "  "
+
+
+@click.command()
+@click.argument("what", metavar="REQUEST|NODE|LABEL|IMAGE|PROVIDER")
+@click.option("--kind", type=click.Choice(KINDS), help="Of which kind it is, where several things have this name.")
+@click.option(
+    "--format", type=click.Choice([Format.PRETTY.value, Format.JSON.value, Format.YAML.value]), default="pretty"
+)
+@click.pass_obj
+def explain(session: Session, what: str, kind: str | None, format: str) -> None:
+    """Say why something waits or is what it is, when that will be over, and what would help.
+
+    The reasons are those of the launchers that decide; the time is estimated from how long things took lately.
+    """
+    with session.connected() as connection:
+        scene = read_scene(session, connection)
+    answers = [one for one in find(scene, what) if kind in (None, one.kind)]
+    if not answers:
+        raise Failed(f"Nothing is called {printable(what)} here: no {', '.join(KINDS[:-1])} and no provider.")
+    if format == Format.PRETTY:
+        click.echo("\n\n".join(text(one) for one in answers))
+    else:
+        click.echo(_plain([one.plain() for one in answers], format))
+
+
+def find(scene: Scene, what: str) -> Iterator[Answer]:
+    """Yield an answer for each thing of that name."""
+    request = scene.requests.get(RequestId(what))
+    if request is not None:
+        yield explain_request(scene, request)
+    node = scene.nodes.get(NodeId(what)) or (scene.nodes.get(NodeId(what.zfill(10))) if what.isdecimal() else None)
+    if node is not None:
+        yield explain_node(scene, node)
+    for answer in (
+        explain_label(scene, LabelName(what)),
+        explain_image(scene, ImageName(what)),
+        explain_provider(scene, what),
+    ):
+        if answer is not None:
+            yield answer
+
+
+def text(answer: Answer) -> str:
+    """Return an answer as people read it."""
+    return "\n".join(printable(line) for line in _lines(answer))
+
+
+def _lines(answer: Answer) -> Iterator[str]:
+    yield f"{answer.kind} {answer.name}: {answer.summary}"
+    wide = max((len(name) for name, _ in answer.facts), default=0)
+    for name, value in answer.facts:
+        yield f"{_INDENT}{name:<{wide}}  {value}"
+    if answer.why:
+        yield ""
+        yield "Why"
+        places = max(len(one.place) for one in answer.why)
+        for one in answer.why:
+            yield f"{_INDENT}{one.place:<{places}}  {one.sentence}" if places else f"{_INDENT}{one.sentence}"
+    for title, lines in (("Limits", answer.binding), ("Ahead of it", answer.ahead)):
+        if lines:
+            yield ""
+            yield title
+            yield from (f"{_INDENT}{line}" for line in lines)
+    found = answer.estimate
+    if found is not None:
+        yield ""
+        yield f"Will probably be served in {span(found.median)} ({span(found.early)} to {span(found.late)})"
+    elif answer.unknown:
+        yield ""
+        yield f"No estimate: {answer.unknown}"
+    if answer.changes:
+        yield ""
+        yield "Would serve it now" if len(answer.changes) == 1 else "Would serve it, the smallest change first"
+        yield from (f"{_INDENT}{line}" for line in answer.changes)
+
+
+def _plain(values: list[dict[str, object]], format: str) -> str:
+    if format == Format.JSON:
+        import json
+
+        return json.dumps(values, indent=2)
+    import yaml
+
+    return str(yaml.safe_dump(values, sort_keys=False)).rstrip("\n")
