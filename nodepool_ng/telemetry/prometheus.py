@@ -28,7 +28,8 @@ _Labels = tuple[str, ...]
 class _Instruments:
     counter: Counter | None = None
     histogram: Histogram | None = None
-    known: set[_Labels] = field(default_factory=set)
+    series: dict[_Labels, tuple[Histogram | None, Counter | None]] = field(default_factory=dict)
+    """What there is already, by the values of its labels."""
 
 
 class _Unsuffixed(Collector):
@@ -66,9 +67,7 @@ class _Gauges(Collector):
 
 def labels_of(sample: Sample) -> _Labels:
     """Return the values of a sample's Prometheus labels, in the order of the register."""
-    metric = sample.metric
-    names = [name for name in metric.labels if metric.renamed.get(name, name) in metric.prometheus_labels]
-    return tuple(sample.labels[name] for name in names)
+    return tuple(sample.labels[name] for name in sample.metric.told_to_prometheus)
 
 
 class Prometheus:
@@ -102,17 +101,25 @@ class Prometheus:
 
     def _count(self, one: Sample, labels: _Labels) -> None:
         instruments = self._instruments[one.metric.statsd]
-        if labels not in instruments.known:
-            if len(instruments.known) >= MOST_SERIES:
+        series = instruments.series.get(labels)
+        if series is None:
+            if len(instruments.series) >= MOST_SERIES:
                 return
-            instruments.known.add(labels)
-            if len(instruments.known) == MOST_SERIES:
+            series = instruments.series[labels] = _series(instruments, labels)
+            if len(instruments.series) == MOST_SERIES:
                 _log.error("%s has too many different labels; no further ones are counted", one.metric.prometheus)
-        if instruments.histogram is not None:
-            (instruments.histogram.labels(*labels) if labels else instruments.histogram).observe(one.value)
-        if instruments.counter is not None:
-            amount = one.value if one.metric.kind is Kind.COUNTER else 1
-            (instruments.counter.labels(*labels) if labels else instruments.counter).inc(amount)
+        histogram, counter = series
+        if histogram is not None:
+            histogram.observe(one.value)
+        if counter is not None:
+            counter.inc(one.value if one.metric.kind is Kind.COUNTER else 1)
+
+
+def _series(instruments: _Instruments, labels: _Labels) -> tuple[Histogram | None, Counter | None]:
+    histogram, counter = instruments.histogram, instruments.counter
+    if not labels:
+        return histogram, counter
+    return histogram and histogram.labels(*labels), counter and counter.labels(*labels)
 
 
 def _made(metric: Metric, name: str, registry: CollectorRegistry) -> _Instruments:

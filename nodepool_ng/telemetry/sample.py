@@ -46,14 +46,22 @@ class Metric:
     buckets: tuple[float, ...] = ()
     beside: tuple[str, ...] = ()
     """Labels that have no place in the statsd name."""
+    labels: tuple[str, ...] = field(init=False)
+    told_to_prometheus: tuple[str, ...] = field(init=False)
+    """Those of the labels that Prometheus has a use for, by the names that they have here."""
+    label_names: frozenset[str] = field(init=False)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return (*(name for _, name, _, _ in string.Formatter().parse(self.statsd) if name), *self.beside)
+    def __post_init__(self) -> None:
+        in_name = [name for _, name, _, _ in string.Formatter().parse(self.statsd) if name]
+        labels = (*in_name, *self.beside)
+        # Worked out once: samples are made by the thousand.
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "told_to_prometheus", tuple(name for name in labels if name not in STATSD_ONLY))
+        object.__setattr__(self, "label_names", frozenset(labels))
 
     @property
     def prometheus_labels(self) -> tuple[str, ...]:
-        return tuple(self.renamed.get(name, name) for name in self.labels if name not in STATSD_ONLY)
+        return tuple(self.renamed.get(name, name) for name in self.told_to_prometheus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ class Sample:
 
 def sample(metric: Metric, value: float, /, **labels: str) -> Sample:
     """Return a value of a metric. Raises `TypeError` when the labels are not exactly those of the register."""
-    if labels.keys() != set(metric.labels):
+    if labels.keys() != metric.label_names:
         raise TypeError(f"{metric.statsd} has the labels {metric.labels}, not {tuple(labels)}")
     return Sample(metric, value, labels)
 
