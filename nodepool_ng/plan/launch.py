@@ -135,11 +135,12 @@ def own_server(s: Snapshot, node: Node) -> Server | None:
     named = facts.servers.get(ServerId(node.server_id)) if node.server_id else None
     if named is not None and unmarked(named):
         return named
-    servers = [
-        server
-        for server in facts.by_node.get(node.id, ())
-        if server.attempt == node.attempt and server.installation == s.installation and node.attempt is not None
-    ]
+    marked = facts.by_node.get(node.id)
+    if not marked or node.attempt is None:
+        return None
+    servers = [one for one in marked if one.attempt == node.attempt and one.installation == s.installation]
+    if len(servers) == 1:
+        return servers[0]
     return min(servers, key=lambda v: (v.id != node.external_id, v.deleting, v.created or 0, v.id), default=None)
 
 
