@@ -75,6 +75,7 @@ class Builder:
         self._workshop = Workshop()
         self._drivers = Drivers()
         self._images_dir: str | None = None
+        self._zookeeper: KazooStore | None = None
 
     def run(self, loaded: Loaded) -> None:
         """Run until a signal says to stop."""
@@ -91,7 +92,7 @@ class Builder:
             identity = files.builder_id(images_dir)
         except OSError as error:
             raise click.ClickException(f"images-dir {images_dir} cannot be used: {error}") from None
-        store = self._store(settings.zookeeper)
+        store = self._zookeeper = self._store(settings.zookeeper)
         ticks = BackgroundScheduler(timezone="UTC")
         with ExitStack() as stack:
             self._end_dead_builds(images_dir)
@@ -189,6 +190,9 @@ class Builder:
                     _log.warning("Another images-dir is used from the next start on")
                 anew = bool(self._clouds_files & self._reloader.changed)
                 self._inbox.post(Reconfigured(self._settled(found.settings, anew=anew)))
+                if self._zookeeper is not None and found.settings.zookeeper is not None:
+                    for sentence in self._zookeeper.use(found.settings.zookeeper):
+                        _log.warning("%s", sentence)
             case ConfigError():
                 _log.error("The configuration stays as it was:\n%s", render(found.complaints))
             case None:

@@ -6,7 +6,7 @@ from nodepool_ng.cli.options import znode_name
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Connection, Session
 from nodepool_ng.listing.table import printable
-from nodepool_ng.model.freeze import Freeze
+from nodepool_ng.model.freeze import Freeze, forbidden
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.codec import encode_freeze
 from nodepool_ng.zk.store import Commit, Create, Delete, Failure, Problem, Set
@@ -29,7 +29,7 @@ def freeze(session: Session, provider: str, creates: bool, deletes: bool) -> Non
     with session.connected() as connection:
         connection.ensure(paths.FREEZES)
         put(connection, path, data)
-    what = " and ".join(word for word, on in (("created", order.creates), ("deleted", order.deletes)) if on)
+    what = forbidden(order)
     click.echo(f"Frozen: no servers are {what} in {_where(provider)} until `nodepool thaw {printable(provider)}`.")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from nodepool_ng.cli import seen
+from nodepool_ng.cli.notices import tell_notices
 from nodepool_ng.cli.options import znode_name
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Connection, Session
@@ -25,6 +26,7 @@ def info(session: Session, provider: str) -> None:
     with session.connected() as connection:
         images = seen.images(connection.ask)
         nodes = seen.nodes(connection.ask)
+        tell_notices(connection.ask, provider)
     uploads: dict[tuple[str, str], UploadsOfBuild] = {}
     for upload in images.uploads:
         if upload.provider == provider:

@@ -6,20 +6,25 @@ A record that vanished between two rounds is left out. One that cannot be used i
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 from nodepool_ng.cli.outcome import Failed
+from nodepool_ng.model.freeze import Freeze
 from nodepool_ng.model.ids import BuildId, ImageName, NodeId, ProviderName, RequestId, Timestamp, UploadId
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.codec import Damaged, Ghost, Record, decode
+from nodepool_ng.zk.facts import decode_facts
 from nodepool_ng.zk.locks import in_order
-from nodepool_ng.zk.paths import BuildAt, NodeAt, RecordAt, RequestAt, UploadAt
+from nodepool_ng.zk.paths import BuildAt, FreezeAt, NodeAt, RecordAt, RequestAt, UploadAt
 from nodepool_ng.zk.store import Answer, Answers, Children, Failure, Get, Got, Names, Problem, Verb
 
 LOCK = "lock"
+ALL = paths.ALL
+"""What an order to freeze every provider names."""
 
 Ask: TypeAlias = Callable[[Sequence[Verb]], Answers]
 """Carries out one round of verbs; raises when there is no answer to be had."""
@@ -68,6 +73,14 @@ class Images:
     """The bytes of all builds and uploads by path, those of the damaged ones and of ghosts too."""
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Orders to freeze, by provider or `ALL`, and the documents of launchers, by launcher."""
+
+    freezes: Mapping[str, Freeze]
+    facts: Mapping[str, Mapping[str, Any]]
+
+
 def nodes(ask: Ask) -> Nodes:
     """Read all nodes and their locks in two rounds."""
     ids = [NodeId(name) for name in _children(ask, [paths.NODES])[0]]
@@ -86,6 +99,27 @@ def requests(ask: Ask) -> Requests:
     found, damaged = _records({RequestAt(id): (paths.request(id), a) for id, a in zip(ids, answers, strict=True)})
     usable = sorted((request for request in found if isinstance(request, NodeRequest)), key=lambda request: request.id)
     return Requests(tuple(usable), damaged)
+
+
+def told(ask: Ask) -> Told:
+    """Read orders to freeze, and what launchers tell about themselves. Documents that are being written are left
+    out."""
+    orders, documents = _children(ask, [paths.FREEZES, paths.FACTS])
+    found = _found(
+        ask, [f"{paths.FREEZES}/{name}" for name in orders] + [f"{paths.FACTS}/{name}" for name in documents]
+    )
+    freezes: dict[str, Freeze] = {}
+    parts: dict[str, list[bytes]] = {}
+    for path, answer in found.items():
+        at = paths.parse(path)
+        if isinstance(answer, Got) and isinstance(at, FreezeAt):
+            order = decode(path, at, answer.data)
+            if isinstance(order, Freeze):
+                freezes[at.provider] = order
+        elif isinstance(answer, Got):
+            parts.setdefault(unquote(path.rpartition("/")[2].rpartition(".")[0]), []).append(answer.data)
+    facts = {launcher: decode_facts(each) for launcher, each in parts.items()}
+    return Told(freezes, {launcher: document for launcher, document in facts.items() if document is not None})
 
 
 def images(ask: Ask) -> Images:

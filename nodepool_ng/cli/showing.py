@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import click
 
+from nodepool_ng.cli.notices import tell_notices
 from nodepool_ng.cli.session import Connection, Session
 from nodepool_ng.listing.table import Format, R, Table, render
 from nodepool_ng.listing.terminal import draw
@@ -109,6 +110,7 @@ def show_list(session: Session, look: Look[R], wishes: Wishes, *roots: str) -> N
                 text = CLEAR + text
             click.echo(text)
             session.report(damaged)
+            tell_notices(connection.ask)
             if not wishes.watch:
                 return
             sys.stdout.flush()

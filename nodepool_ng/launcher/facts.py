@@ -69,6 +69,7 @@ def document_of(world: World, plan: Plan) -> dict[str, Any]:
     return {
         "version": nodepool_ng.__version__,
         "web": world.web,
+        "broken-files": world.broken_files or None,
         "providers": {str(name): _provider(world, plan, name) for name in sorted(world.leased)},
         "pools": {"/".join(key): _pool(world, plan, key) for key in sorted(world.pool_ids) if key[0] in world.leased},
         "reasons": [_reason(reason) for reason in reasons],

@@ -19,7 +19,7 @@ import nodepool_ng
 from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
 from nodepool_ng.drivers import Driver, DriverError, registry
 from nodepool_ng.drivers.keyscan import KeyScanner, NotScanned, Probe, Scanned
-from nodepool_ng.launcher.reconciler import Reconciler, Reconfigured
+from nodepool_ng.launcher.reconciler import BrokenFiles, Reconciler, Reconfigured
 from nodepool_ng.launcher.registration import pool_keys
 from nodepool_ng.launcher.reporting import Reporting
 from nodepool_ng.launcher.showcase import Show
@@ -105,6 +105,7 @@ class Launcher:
         self._pool_ids: dict[PoolKey, PoolId] = {}
         self._hostname = socket.getfqdn()
         self._configuring = threading.Lock()
+        self._zookeeper: KazooStore | None = None
 
     def run(self, loaded: Loaded) -> None:
         """Run until a signal says to stop."""
@@ -113,7 +114,7 @@ class Launcher:
             raise click.ClickException(
                 f"{self._config}: there are no zookeeper-servers; the launcher needs at least one"
             )
-        store = self._store(settings.zookeeper)
+        store = self._zookeeper = self._store(settings.zookeeper)
         scanner = KeyScanner()
         ticks = BackgroundScheduler(timezone="UTC")
         with ExitStack() as stack:
@@ -229,10 +230,19 @@ class Launcher:
                     _log.info("The configuration changed%s", "; connecting to all clouds anew" if renewed else "")
                     self._configure(found.settings)
                     self._inbox.post(Reconfigured(found.settings, dict(self._pool_ids), known))
+                    self._reconnect(found.settings.zookeeper)
             case ConfigError():
-                _log.error("The configuration stays as it was:\n%s", render(found.complaints))
+                broken = render(found.complaints)
+                _log.error("The configuration stays as it was:\n%s", broken)
+                self._inbox.post(BrokenFiles(broken))
             case None:
                 pass
+
+    def _reconnect(self, settings: ZooKeeperSettings | None) -> None:
+        """Go by what the configuration says of ZooKeeper now, as far as that can be done without a restart."""
+        if self._zookeeper is not None and settings is not None:
+            for sentence in self._zookeeper.use(settings):
+                _log.warning("%s", sentence)
 
     def _loop(self, reconciler: Reconciler, store: KazooStore) -> None:
         """Deal with letters until told to stop and all effects have ended, or patience has."""

@@ -59,7 +59,14 @@ class Reconfigured:
     """Providers to which there are new connections, perhaps to another project: what is known of them may be wrong."""
 
 
-Letter: TypeAlias = Answered | Reconfigured | Message
+@dataclass(frozen=True, slots=True)
+class BrokenFiles:
+    """The letter that tells that the files of the configuration cannot be used any more; "" when they can again."""
+
+    what: str
+
+
+Letter: TypeAlias = Answered | Reconfigured | BrokenFiles | Message
 
 
 class Reconciler:
@@ -122,6 +129,9 @@ class Reconciler:
                 for provider in renewed:
                     self.world.clouds.forget(provider)
                 self._news = News.NOW
+            case BrokenFiles(what):
+                self.world.broken_files = what
+                self._news = max(self._news, News.SOON)
             case _:
                 self._absorb(self._mirror.take(letter))
 

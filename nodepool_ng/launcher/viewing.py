@@ -72,6 +72,8 @@ def view_of(
         leased=frozenset(world.leased),
         verdicts=plan.verdicts if plan else {},
         alarms=plan.alarms if plan else {},
+        frozen=world.frozen(),
+        broken_files=world.broken_files,
         facts=dict(world.clouds.facts),
         foreign=dict(world.clouds.foreign_use),
         used={key: _kept(census.used_in_pool(key)) for key in keys},

@@ -121,6 +121,8 @@ class World:
         self.spans = Spans()
         self.web: str | None = None
         """Where this launcher serves pages, as others reach it."""
+        self.broken_files = ""
+        """What is wrong with the files of the configuration, while what they said before is in force."""
         self._timed: tuple[Settings, Timestamp, Settings, Timestamp | None] | None = None
         self._new_id = new_id
         self._node_locks: dict[NodeId, Side] = {}
@@ -317,6 +319,7 @@ class World:
         self.leaving |= {name for name in self.leased if name not in settings.providers}
         self.leaving -= settings.providers.keys()
         self.settings = settings
+        self.broken_files = ""
         self.hosts.reconfigured(settings)
         self.backings.reconfigured(settings)
         for node_id, entry in self.picture.nodes.items():

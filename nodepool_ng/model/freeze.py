@@ -15,3 +15,8 @@ class Freeze:
 
 
 NOT_FROZEN = Freeze(creates=False, deletes=False)
+
+
+def forbidden(freeze: Freeze) -> str:
+    """Return what the order forbids, in words; "" for one that forbids nothing."""
+    return " and ".join(word for word, on in (("created", freeze.creates), ("deleted", freeze.deletes)) if on)

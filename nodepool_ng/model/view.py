@@ -11,6 +11,7 @@ from typing import Any
 
 from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.component import POOL, Component
+from nodepool_ng.model.freeze import Freeze
 from nodepool_ng.model.ids import ImageName, NodeId, PoolId, ProviderName, RequestId, Timestamp
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.node import Node
@@ -73,6 +74,10 @@ class View:
     verdicts: Mapping[RequestId, tuple[Reason, ...]] = field(default_factory=_nothing)
     """Why requests wait, as the last plan had it."""
     alarms: Mapping[ProviderName, str] = field(default_factory=_nothing)
+    frozen: Mapping[ProviderName, Freeze] = field(default_factory=_nothing)
+    """Providers that an operator has frozen; those that are frozen as part of all are listed each."""
+    broken_files: str = ""
+    """What is wrong with the files of the configuration; what they said before is in force."""
     facts: Mapping[ProviderName, ProviderFacts] = field(default_factory=_nothing)
     foreign: Mapping[ProviderName, Resources] = field(default_factory=_nothing)
     """What others use of a provider's project."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from nodepool_ng.model.component import KINDS
+from nodepool_ng.model.freeze import NOT_FROZEN
 from nodepool_ng.model.ids import ImageName, ProviderName, Timestamp
 from nodepool_ng.model.lifecycle import ImageState, NodeState, RequestState
 from nodepool_ng.model.quota import CORES, INSTANCES, RAM, Resources
@@ -58,6 +59,7 @@ def internals(view: View, hostname: str) -> Iterator[Sample]:
     yield sample(metrics.IN_FLIGHT, backlog.calls, hostname=hostname)
     yield sample(metrics.CONNECTED, int(view.complete), hostname=hostname)
     yield sample(metrics.LEASES, len(view.leased), hostname=hostname)
+    yield sample(metrics.BROKEN_FILES, int(bool(view.broken_files)), hostname=hostname)
     yield sample(metrics.ELECTED, int(view.elected), hostname=hostname)
 
 
@@ -151,6 +153,9 @@ def _health(view: View, provider: ProviderName) -> Iterator[Sample]:
     if facts is not None and facts.listed is not None:
         yield sample(metrics.PROVIDER_LIST_AGE, max(view.now - facts.listed, 0), provider=provider)
     yield sample(metrics.PROVIDER_ALARM, int(provider in view.alarms), provider=provider)
+    frozen = view.frozen.get(provider, NOT_FROZEN)
+    yield sample(metrics.PROVIDER_FROZEN, int(frozen.creates), provider=provider, what="creates")
+    yield sample(metrics.PROVIDER_FROZEN, int(frozen.deletes), provider=provider, what="deletes")
 
 
 def _waiting(view: View) -> Iterator[Sample]:

@@ -138,6 +138,13 @@ PROVIDER_ALARM = gauge(
     "0/1",
     "1 while a sweep is stopped until `nodepool confirm`.",
 )
+PROVIDER_FROZEN = gauge(
+    EACH,
+    "nodepool.provider.{provider}.frozen.{what}",
+    "nodepool_provider_frozen",
+    "0/1",
+    "Whether `nodepool freeze` forbids creates or deletes. Sent by the launcher that has the provider's lease.",
+)
 WAITING = gauge(
     EACH,
     "nodepool.requests.waiting.{reason}",
@@ -255,6 +262,13 @@ LEASES = gauge(
     "nodepool_launcher_leases",
     "providers",
     "Providers that this launcher acts for.",
+)
+BROKEN_FILES = gauge(
+    EACH,
+    "nodepool.launcher.{hostname}.broken_files",
+    "nodepool_launcher_broken_files",
+    "0/1",
+    "1 while the files of the configuration cannot be used, and what they said before is in force.",
 )
 ELECTED = gauge(
     EACH,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from nodepool_ng.model.freeze import NOT_FROZEN, forbidden
 from nodepool_ng.model.ids import ImageName, LabelName, PoolName, ProviderName, Timestamp
 from nodepool_ng.model.image import Build
 from nodepool_ng.model.lifecycle import NODE_STATES, ImageState, NodeState, RequestState
@@ -57,6 +58,8 @@ class PoolLine:
     hosts: tuple[str, ...]
     trouble: str | None
     alarm: str | None
+    frozen: str
+    """What an operator forbids, in words; "" for nothing."""
     bars: tuple[Bar, ...]
     quota: tuple[Bar, ...]
     states: tuple[tuple[NodeState, int], ...]
@@ -108,6 +111,7 @@ class ImageLine:
 class Page:
     hostname: str
     complete: bool
+    broken_files: str
     states: tuple[tuple[NodeState, int, str], ...]
     nodes: int
     pools: tuple[PoolLine, ...]
@@ -125,6 +129,7 @@ def page_of(view: View) -> Page:
     return Page(
         hostname=view.hostname,
         complete=view.complete,
+        broken_files=view.broken_files,
         states=tuple((state, counts[state], NODE_STATES[state]) for state in NodeState if counts[state]),
         nodes=len(view.nodes),
         pools=tuple(_pools(view)),
@@ -163,6 +168,7 @@ def _pools(view: View) -> Iterator[PoolLine]:
             hosts=tuple(sorted(set(hosts.get(key, ())))),
             trouble=facts.error if facts else None,
             alarm=view.alarms.get(key[0]),
+            frozen=forbidden(view.frozen.get(key[0], NOT_FROZEN)),
             bars=tuple(_bars(used, Resources(), pool.limits if pool else Resources())),
             quota=tuple(
                 _bars(

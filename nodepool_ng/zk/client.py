@@ -9,7 +9,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -52,6 +53,7 @@ class KazooStore:
 
     def __init__(self, settings: ZooKeeperSettings, *, verb_timeout: Seconds = VERB_TIMEOUT) -> None:
         self._outage = _OncePerOutage()
+        self._settings = settings
         self._client = Client(settings, _connection_log(self._outage), self._on_change)
         self._verb_timeout = verb_timeout
         self._roots: tuple[str, ...] = ()
@@ -112,6 +114,18 @@ class KazooStore:
             self._client.close()
         except (KazooException, OSError) as error:
             log.warning("The ZooKeeper session could not be closed: %s", error)
+
+    def use(self, settings: ZooKeeperSettings) -> Iterator[str]:
+        """Go by other servers and TLS files from the next connection on; yield a sentence for what is taken up, and
+        for what only a new store can. May be called from any thread."""
+        before, self._settings = self._settings, settings
+        if replace(before, chroot=settings.chroot, session_timeout=settings.session_timeout) != settings:
+            self._client.reach(settings)
+            yield "Other ZooKeeper servers or TLS files are used from the next connection on"
+        if before.session_timeout != settings.session_timeout:
+            yield "Another zookeeper-timeout is used from the next start on"
+        if before.chroot != settings.chroot:
+            yield "Another chroot in zookeeper-servers is used from the next start on"
 
     def submit(self, verbs: Sequence[Verb], done: Callable[[Answers], None]) -> None:
         round = _Round(tuple(verbs), done, time.monotonic() + self._verb_timeout)

@@ -251,6 +251,12 @@ class Client(KazooClient):  # type: ignore[misc]
         self._connection = Wire(self, self._conn_retry.copy(), logger)
         self.on_change = on_change
 
+    def reach(self, settings: ZooKeeperSettings) -> None:
+        """Have the next connection go to these servers, with these TLS files; the chroot stays as it is."""
+        self.set_hosts(",".join(settings.hosts) + str(self.chroot))
+        self.use_ssl = settings.tls_ca is not None or settings.tls_cert is not None
+        self.ca, self.certfile, self.keyfile = settings.tls_ca, settings.tls_cert, settings.tls_key
+
     def enqueue(self, request: Any, slot: Slot) -> None:
         """Send a request; its slot hears of the answer, or that the connection was lost."""
         self._queue.append((request, slot))
