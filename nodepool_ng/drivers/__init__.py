@@ -127,6 +127,7 @@ class Swept:
 
     ports: int = 0
     floating_ips: int = 0
+    volumes: int = 0
 
 
 class DriverError(Exception):
@@ -223,6 +224,6 @@ class Networked(Protocol):
     def sweep_network(
         self, installation: InstallationId, gone: Set[ServerId], *, ports: bool, floating_ips: bool
     ) -> Swept:
-        """Delete what our servers left behind: ports of servers that are `gone`, floating IPs of this installation
-        that are attached to nothing."""
+        """Delete what our servers left behind: of servers that are `gone`, with `ports`, the ports and those volumes
+        that were to go with them; floating IPs of this installation that are attached to nothing."""
         ...

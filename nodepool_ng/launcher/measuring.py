@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as NoAnswer
 
-from nodepool_ng.launcher.outcome import Done, Lost, Outcome
+from nodepool_ng.drivers import Swept
+from nodepool_ng.launcher.outcome import Done, Lost, Outcome, SweptUp
 from nodepool_ng.launcher.showcase import Showcase
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
@@ -39,6 +40,8 @@ class Measures:
         match outcome:
             case Done():
                 self._meter.tell(_done(world, action))
+            case SweptUp(swept) if isinstance(action, do.SweepNetwork):
+                self._meter.tell(_swept(action.provider, swept))
             case Lost():
                 self._meter.tell(events.action_lost(self._hostname, type(action).__name__))
             case _:
@@ -65,6 +68,12 @@ def _done(world: World, action: do.Action) -> Iterator[Sample]:
                 yield from events.leaked(provider, "instances")
         case _:
             pass
+
+
+def _swept(provider: ProviderName, swept: Swept) -> Iterator[Sample]:
+    for kind, count in (("ports", swept.ports), ("floatingips", swept.floating_ips), ("volumes", swept.volumes)):
+        if count:
+            yield from events.leaked(provider, kind, count)
 
 
 _FAILURES = (Code.ATTEMPT_FAILED, Code.LAUNCH_FAILED)

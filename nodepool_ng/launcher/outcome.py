@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from nodepool_ng.drivers import Capacity, DriverError, Listing
+from nodepool_ng.drivers import Capacity, DriverError, Listing, Swept
 from nodepool_ng.model.hosts import HostSeen
 from nodepool_ng.model.ids import AttemptId, NodeId
 
@@ -98,6 +98,13 @@ class HostSilent:
 
 
 @dataclass(frozen=True, slots=True)
+class SweptUp:
+    """What had been left behind in a provider is gone."""
+
+    swept: Swept
+
+
+@dataclass(frozen=True, slots=True)
 class NotBacked:
     """There will be no slot for some attempts: the node that was to be cut could not be had."""
 
@@ -120,4 +127,5 @@ Outcome: TypeAlias = (
     | HostLooked
     | HostSilent
     | NotBacked
+    | SweptUp
 )

@@ -31,6 +31,7 @@ from nodepool_ng.launcher.outcome import (
     NotMade,
     Outcome,
     Scanned,
+    SweptUp,
 )
 from nodepool_ng.launcher.pacing import News
 from nodepool_ng.launcher.spans import Spans
@@ -383,6 +384,9 @@ class World:
             case NotBacked(attempts, detail):
                 refused = Attempt(state=AttemptState.REFUSED, since=self.now, detail=detail)
                 self._attempts.update(dict.fromkeys(attempts, refused))
+            case SweptUp():
+                assert isinstance(action, do.SweepNetwork)
+                self.memory.swept[action.provider] = self.now
             case HostSilent(node, met):
                 self.hosts.did_not_answer(node, met)
             case Done() | Adopted():
@@ -518,8 +522,6 @@ class World:
         match action:
             case do.DeleteServer():
                 self.clouds.deleted(action.server, self.now)
-            case do.SweepNetwork():
-                self.memory.swept[action.provider] = self.now
             case do.RegisterNodes(provider=provider, host=host):
                 self.hosts.spent((provider, host.key))
             case do.RetireNode(why=why) if why.code in (Code.LAUNCH_FAILED, Code.ATTEMPT_FAILED):

@@ -277,7 +277,8 @@ class SweepLocks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepNetwork:
-    """Delete what servers of ours left behind in a provider's network."""
+    """Delete what servers of ours left behind in a provider: in its network, and of the volumes that were to go with
+    them."""
 
     provider: ProviderName
     ports: bool

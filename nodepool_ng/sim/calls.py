@@ -80,6 +80,7 @@ class Fate(StrEnum):
     MUTE = "mute"
     """The new server becomes ACTIVE, but nothing answers on its SSH port."""
     PORT_LEFT = "port-left"
+    VOLUME_LEFT = "volume-left"
     """The deleted server's port stays behind."""
 
 
@@ -87,7 +88,7 @@ OF_ANY_CALL = frozenset({Fate.REFUSED, Fate.ANSWER_LOST, Fate.SLOW})
 FATES: Mapping[Call, frozenset[Fate]] = MappingProxyType(
     {
         Call.SERVER_CREATE: OF_ANY_CALL | {Fate.ERROR, Fate.STUCK, Fate.NO_ADDRESS, Fate.TWICE, Fate.MUTE},
-        Call.SERVER_DELETE: OF_ANY_CALL | {Fate.STUCK, Fate.PORT_LEFT},
+        Call.SERVER_DELETE: OF_ANY_CALL | {Fate.STUCK, Fate.PORT_LEFT, Fate.VOLUME_LEFT},
         Call.IMAGE_UPLOAD: OF_ANY_CALL | {Fate.STUCK},
     }
 )

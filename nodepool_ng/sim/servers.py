@@ -97,7 +97,7 @@ class Servers:
             asked = min(server.delete_asked, now)
             self._put(replace(server, settles=settles, delete_asked=asked, gone=gone))
             if gone < NEVER:
-                self._gate.at(gone, partial(self._end, server_id, leave_ports=fate is Fate.PORT_LEFT))
+                self._gate.at(gone, partial(self._end, server_id, left=fate))
 
     def console(self, caller: Caller, server_id: str, *, now: float) -> str:
         """Return what the server printed while booting."""
@@ -131,7 +131,7 @@ class Servers:
     def vanish(self, server_id: str, *, now: float) -> None:
         """Let a server be gone at once, as if somebody else had deleted it."""
         self._put(replace(self.live[server_id], delete_asked=now, gone=now))
-        self._end(server_id, leave_ports=False)
+        self._end(server_id)
 
     def flavor(self, flavor_id: str) -> Flavor:
         """Return a flavor by id; Refused 400 as in a create."""
@@ -256,14 +256,14 @@ class Servers:
         wanted = _size(flavor)
         return not any(0 <= getattr(capacity, name) < used[name] + wanted[name] for name in RESOURCES)
 
-    def _end(self, server_id: str, *, leave_ports: bool) -> None:
+    def _end(self, server_id: str, *, left: Fate | None = None) -> None:
         server = self.live.pop(server_id, None)
         if server is None:
             return
         self._gone.append(server_id)
-        self._fabric.unplug(server_id, now=server.gone, leave=leave_ports)
+        self._fabric.unplug(server_id, now=server.gone, leave=left is Fate.PORT_LEFT)
         for volume_id in server.volumes:
-            self._volumes.rows.pop(volume_id, None)
+            self._volumes.end(volume_id, leave=left is Fate.VOLUME_LEFT)
         self._used[server.caller.project].subtract(_size(server.flavor))
 
     def _addresses(self, server_id: str) -> tuple[Address, ...]:

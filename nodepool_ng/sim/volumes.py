@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nodepool_ng.sim.calls import Call
 from nodepool_ng.sim.gate import Gate
@@ -13,7 +13,7 @@ from nodepool_ng.sim.server import Caller
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A boot volume; size in GiB, created in seconds."""
+    """A boot volume; size in GiB, created in seconds. `server` is "" once that is gone and left the volume."""
 
     id: str
     project: str
@@ -80,6 +80,12 @@ class Volumes:
         volume = Volume(id=new_id(self._gate.rng), project=project, size=size, server=server, image=image, created=now)
         self.rows[volume.id] = volume
         return volume
+
+    def end(self, volume_id: str, *, leave: bool) -> None:
+        """Delete a volume with its server; with `leave` it stays, at no server any more."""
+        volume = self.rows.pop(volume_id, None)
+        if volume is not None and leave:
+            self.rows[volume_id] = replace(volume, server="")
 
     def _of(self, project: str) -> tuple[Volume, ...]:
         return tuple(volume for volume in self.rows.values() if volume.project == project)

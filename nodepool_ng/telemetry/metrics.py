@@ -199,7 +199,7 @@ LEAKED = counter(
     "nodepool.provider.{provider}.leaked.{resource}",
     "nodepool_leaked_total",
     "resources",
-    "Leaked resources that were removed: instances, ports, floatingips, images.",
+    "Leaked resources that were removed: instances, ports, floatingips, volumes, images.",
 )
 REQUEST_WAIT = timer(
     EACH,

@@ -10,8 +10,9 @@ import pytest
 
 from nodepool_ng.drivers import MARK_ATTEMPT, MARK_INSTALLATION, MARK_NODE, MARK_PROVIDER, Listing
 from nodepool_ng.drivers.openstack.calls import Traits
-from nodepool_ng.drivers.openstack.driver import OpenStack, loose
+from nodepool_ng.drivers.openstack.driver import OpenStack
 from nodepool_ng.drivers.openstack.networks import Access
+from nodepool_ng.drivers.openstack.volumes import loose
 from nodepool_ng.launcher.clouds import CloudFacts
 from nodepool_ng.model.action import (
     AttachAddress,
@@ -117,6 +118,50 @@ def test_ports_of_ours_that_are_left_behind_go_and_nobody_elses_do(talk: Talk) -
     swept = driver.sweep_network("i1", frozenset({"gone", "there"}), ports=True, floating_ips=False)  # type: ignore[arg-type]
     assert swept.ports == 1
     assert talk.verbs() == [PORTS, ("DELETE", "/ports/ours")]
+
+
+VOLUMES = ("GET", "/volumes/detail")
+
+
+def test_volumes_that_should_have_gone_with_a_server_of_ours_are_deleted_and_nobody_elses_are(talk: Talk) -> None:
+    def server(id: str, volume: str, *, ours: bool = True, bound: bool = True) -> dict[str, Any]:
+        attached = [{"id": volume, "delete_on_termination": bound}]
+        marks = {MARK_INSTALLATION: "i1"} if ours else {}
+        told = {"id": id, "name": id, "status": "ACTIVE", "metadata": marks}
+        return {**told, "os-extended-volumes:volumes_attached": attached}
+
+    def volume(id: str, status: str = "available", **more: Any) -> dict[str, Any]:
+        return {"id": id, "status": status, "size": 9, "attachments": [], **more}
+
+    gone = ("s1", "s2", "s3", "s4", "s5", "s6")
+    servers = [server(id, f"of-{id}") for id in ("s1", "s2", "s3", "s7")]
+    servers += [server("s4", "of-s4", ours=False), server("s5", "of-s5", bound=False), server("s6", "of-s6")]
+    driver = OpenStack(provider("acme"), talk)
+    talk.answers["GET", "/servers/detail"] = {"servers": servers}
+    driver.list_servers(None, 0.0)
+    talk.answers["GET", "/servers/detail"] = {"servers": [servers[3]]}
+    driver.list_servers(None, 10.0)
+    talk.answers[PORTS] = {"ports": []}
+    talk.answers[VOLUMES] = {
+        "volumes": [
+            volume("of-s1"),
+            volume("of-s2", "error_deleting"),
+            volume("of-s3", "deleting"),
+            volume("of-s4"),
+            volume("of-s5"),
+            volume("of-s6", "in-use", attachments=[{"id": "somewhere else"}]),
+            volume("of-s7"),
+            volume("somebodys"),
+        ]
+    }
+    talk.answers["DELETE", "/volumes/of-s1"] = talk.answers["DELETE", "/volumes/of-s2"] = 202
+    talk.asked.clear()
+    swept = driver.sweep_network("i1", frozenset(gone), ports=True, floating_ips=False)  # type: ignore[arg-type]
+    assert swept.volumes == 2
+    assert talk.verbs() == [PORTS, VOLUMES, ("DELETE", "/volumes/of-s1"), ("DELETE", "/volumes/of-s2")]
+    talk.answers[VOLUMES] = {"volumes": [volume("of-s2", "error_deleting"), volume("of-s3")]}
+    talk.answers["DELETE", "/volumes/of-s3"] = 202
+    assert driver.sweep_network("i1", frozenset(gone), ports=True, floating_ips=False).volumes == 2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -261,6 +262,41 @@ def test_a_server_inside_gets_a_floating_ip(sim):
     assert server_of(driver, server).addresses.interface_ip == address
     assert len(south.state().floating_ips) == 1
     driver.delete_server(server)
+    driver.close()
+
+
+def gone(driver, *servers):
+    deadline = time.monotonic() + 5
+    while {one.id for one in driver.list_servers(None, time.time()).servers} & set(servers):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_server_boots_from_a_volume_which_goes_with_it_or_is_swept_when_it_does_not(sim, region):
+    label = replace(LABEL, boot_from_volume=True, volume_size=9)
+    pool = replace(POOL, labels={"small": label})
+    driver = make(provider("north", pools={"main": pool}))
+    driver.connect()
+    capacity = driver.capacity(time.time())
+    assert capacity.network
+    assert dict(capacity.labels["small"].needs.amounts) | {"volumes": 1, "volume-gb": 9} == dict(
+        capacity.labels["small"].needs.amounts
+    )
+    orders = [replace(ORDER, pool=pool, label=label, name=f"np{number}") for number in range(2)]
+    tidy, untidy = (driver.create_server(order) for order in orders)
+    both = [server_of(driver, server) for server in (tidy, untidy)]
+    assert [one.resources.get("volumes") for one in both] == [1, 1]
+    assert len(region.state().volumes) == 2
+    driver.delete_server(tidy)
+    gone(driver, tidy)
+    assert [volume["server"] for volume in region.state().volumes] == [untidy]
+    region.fault(call="server.delete", fate="volume-left")
+    driver.delete_server(untidy)
+    gone(driver, untidy)
+    assert [volume["server"] for volume in region.state().volumes] == [""]
+    assert driver.sweep_network("i1", frozenset(), ports=True, floating_ips=False).volumes == 0
+    assert driver.sweep_network("i1", frozenset({tidy, untidy}), ports=True, floating_ips=False).volumes == 1
+    assert region.state().volumes == ()
     driver.close()
 
 

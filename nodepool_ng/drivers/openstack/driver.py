@@ -7,7 +7,7 @@ next, and forgotten when the cloud finds an order wrong, since then it may be ou
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,7 +25,7 @@ from nodepool_ng.drivers import (
     Swept,
     Unavailable,
 )
-from nodepool_ng.drivers.openstack import floating, images
+from nodepool_ng.drivers.openstack import floating, images, volumes
 from nodepool_ng.drivers.openstack.bodies import server_body
 from nodepool_ng.drivers.openstack.calls import COMPUTE, IMAGE, NETWORK, VOLUME, Door, listed, pages
 from nodepool_ng.drivers.openstack.labels import Flavor, choose_flavor, dearest, facts_of, flavors_of, no_flavor
@@ -34,7 +34,7 @@ from nodepool_ng.drivers.openstack.parse import Facts, has_floating_ip, is_stub,
 from nodepool_ng.drivers.openstack.refusal import BadRequest
 from nodepool_ng.drivers.openstack.wire import RawImage, RawServer, RawVolume, RawZone
 from nodepool_ng.model.ids import InstallationId, Json, LabelName, PoolName, ProviderName, ServerId, Timestamp
-from nodepool_ng.model.quota import CORES, INSTANCES, NONE, RAM, VOLUME_GB, VOLUMES, Resources
+from nodepool_ng.model.quota import CORES, INSTANCES, RAM, VOLUME_GB, VOLUMES, Resources
 from nodepool_ng.model.server import LabelFacts, Server, ServerStatus
 from nodepool_ng.model.settings import CloudImage, PoolLabel, Provider
 
@@ -46,7 +46,7 @@ EMBEDS_FLAVOR = (2, 47)
 
 NOVA_LIMITS = MappingProxyType({INSTANCES: "maxTotalInstances", CORES: "maxTotalCores", RAM: "maxTotalRAMSize"})
 CINDER_LIMITS = MappingProxyType({VOLUMES: "maxTotalVolumes", VOLUME_GB: "maxTotalVolumeGigabytes"})
-LOOSE_AFTER = 600.0  # seconds; by then a volume is at its server, or was left behind
+BOUND_KEPT = 24 * 3600.0  # seconds; how long it is known whose volume one was
 NO_VOLUMES: Mapping[str, float] = MappingProxyType({VOLUMES: 0, VOLUME_GB: 0})
 
 
@@ -72,6 +72,8 @@ class OpenStack:
         self._learning = threading.Lock()
         self._seen: Mapping[ServerId, Server] = {}
         self._floating: set[ServerId] = set()
+        self._bound: dict[str, tuple[ServerId, Timestamp]] = {}
+        """The volumes that were to go with servers of ours, as far as we have seen them, and when last."""
         self._installation: InstallationId | None = None
         self._behind = 0.0  # seconds
 
@@ -99,11 +101,13 @@ class OpenStack:
             # The server that a page ended with may have gone before the next page was asked for.
             found, date = self._servers(query)
         self._behind = behind(date, now + time.monotonic() - started)
+        self._bound |= {volume: (server, now) for volume, server in volumes.bound(found)}
         servers = tuple(self._stub(raw) if is_stub(raw) else server_of(raw, facts) for raw in found)
         seen = {server.id: server for server in servers}
         floating_ones = {ServerId(raw["id"]) for raw in found if has_floating_ip(raw)}
         if since is None:
             self._seen, self._floating = seen, floating_ones | (self._floating & seen.keys())
+            self._bound = {volume: at for volume, at in self._bound.items() if at[1] > now - BOUND_KEPT}
         else:
             self._seen, self._floating = {**self._seen, **seen}, self._floating | floating_ones
         return Listing(servers=servers, asked=now, full=since is None)
@@ -121,8 +125,8 @@ class OpenStack:
             zones=self._zones(),
             labels=MappingProxyType(labels),
             pool_labels=pool_labels,
-            loose=loose(known.volumes, now),
-            network=network,
+            loose=volumes.loose(known.volumes, now),
+            network=network or (self._boots_from_volumes() and self._door.has(VOLUME)),
             floating=network and floating.possible(known.facts.networks),
             asked=now,
         )
@@ -169,7 +173,16 @@ class OpenStack:
         self, installation: InstallationId, gone: Set[ServerId], *, ports: bool, floating_ips: bool
     ) -> Swept:
         there = gone - self._seen.keys()
-        return floating.sweep(self._door, installation, there, ports=ports, floating_ips=floating_ips)
+        swept = Swept()
+        if self._door.has(NETWORK):
+            swept = floating.sweep(self._door, installation, there, ports=ports, floating_ips=floating_ips)
+        left = {volume for volume, (server, _) in self._bound.items() if server in there} if ports else set()
+        if left and self._door.has(VOLUME):
+            gone_by_now, deleted = volumes.sweep(self._door, left)
+            swept = replace(swept, volumes=deleted)
+            for volume in gone_by_now:
+                self._bound.pop(volume, None)
+        return swept
 
     def console(self, server: ServerId) -> str:
         body: Json = {"os-getConsoleOutput": {}}
@@ -315,21 +328,6 @@ def _limited(limits: Mapping[str, Mapping[str, float]], names: Mapping[str, str]
     """Return the absolute limits under our names. A negative one, or one that is not named, does not limit."""
     absolute = limits.get("absolute") or {}
     return {ours: absolute[theirs] for ours, theirs in names.items() if absolute.get(theirs, -1) >= 0}
-
-
-def loose(volumes: Iterable[RawVolume], now: Timestamp) -> Resources:
-    """Return what volumes use that no server has. Young ones do not count: they are on their way to a server that
-    boots, which counts with them already."""
-    sizes = [volume.get("size", 0) for volume in volumes if _is_loose(volume, now)]
-    return Resources({VOLUMES: len(sizes), VOLUME_GB: sum(sizes)}) if sizes else NONE
-
-
-def _is_loose(volume: RawVolume, now: Timestamp) -> bool:
-    try:
-        made = datetime.fromisoformat(volume.get("created_at", "")).replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        made = 0.0
-    return not volume.get("attachments") and now - made > LOOSE_AFTER
 
 
 def _stamp(instant: Timestamp) -> str:

@@ -30,6 +30,11 @@ class RawId(TypedDict, total=False):
     id: str
 
 
+class RawAttached(TypedDict, total=False):
+    id: str
+    delete_on_termination: bool
+
+
 class RawLink(TypedDict, total=False):
     rel: str
     href: str
@@ -51,7 +56,7 @@ RawServer = TypedDict(
         "flavor": RawFlavor,
         "OS-EXT-AZ:availability_zone": str | None,
         "OS-EXT-STS:task_state": str | None,
-        "os-extended-volumes:volumes_attached": list[RawId],
+        "os-extended-volumes:volumes_attached": list[RawAttached],
     },
     total=False,
 )

@@ -4,7 +4,7 @@ import logging
 
 from nodepool_ng.drivers import DriverError, Swept
 from nodepool_ng.drivers.calls import ListAll, Look, SweepNetwork
-from nodepool_ng.launcher.outcome import CapacityRead, CloudFailed, Done, Listed, Outcome
+from nodepool_ng.launcher.outcome import CapacityRead, CloudFailed, Done, Listed, Outcome, SweptUp
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
 from nodepool_ng.shell.effect import Effect, call, commit, fence
@@ -31,21 +31,23 @@ def read_capacity(world: World, action: do.ReadCapacity) -> Effect[Outcome]:
 
 
 def sweep_network(world: World, action: do.SweepNetwork) -> Effect[Outcome]:
-    """Delete ports of servers of ours that have been gone for a whole interval, and floating IPs of ours that lead
-    nowhere."""
+    """Delete ports and volumes of servers of ours that have been gone for a whole interval, and floating IPs of ours
+    that lead nowhere."""
     provider = world.settings.providers.get(action.provider)
     gone = world.memory.gone_for(action.provider, provider.port_cleanup_interval if provider else 0, world.now)
     answer = yield from call(action.provider, SweepNetwork(world.installation, gone, action.ports, action.floating_ips))
     if isinstance(answer, DriverError):
         return CloudFailed(answer)
-    if isinstance(answer, Swept) and (answer.ports or answer.floating_ips):
+    assert isinstance(answer, Swept)
+    if answer.ports or answer.floating_ips or answer.volumes:
         _log.warning(
-            "Provider %s: deleted what servers had left behind: ports %d, floating IPs %d",
+            "Provider %s: deleted what servers had left behind: ports %d, floating IPs %d, volumes %d",
             action.provider,
             answer.ports,
             answer.floating_ips,
+            answer.volumes,
         )
-    return Done()
+    return SweptUp(answer)
 
 
 def forget_confirmation(world: World, action: do.ForgetConfirmation) -> Effect[Outcome]:

@@ -26,15 +26,16 @@ def cinder(site: Site) -> list[Route]:
 
 
 def _volume_json(volume: Volume) -> dict[str, Any]:
+    attached = {"server_id": volume.server, "volume_id": volume.id, "id": volume.id, "device": "/dev/vda"}
     return {
         "id": volume.id,
         "name": "",
         "size": volume.size,
-        "status": "in-use",
+        "status": "in-use" if volume.server else "available",
         "bootable": "true",
         "availability_zone": "nova",
         "created_at": iso(volume.created)[:-1],
-        "attachments": [{"server_id": volume.server, "volume_id": volume.id, "id": volume.id, "device": "/dev/vda"}],
+        "attachments": [attached] if volume.server else [],
         "metadata": {},
         "volume_image_metadata": {"image_id": volume.image} if volume.image else {},
         "os-vol-tenant-attr:tenant_id": volume.project,
