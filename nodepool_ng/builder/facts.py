@@ -22,7 +22,7 @@ from nodepool_ng.zk.store import Children, Commit, Create, Delete, Failure, Get,
 
 AT_MOST_EVERY: Seconds = 1.5
 FACTS: Subject = ("facts", "")
-_NOT_WORTH_TELLING = frozenset({Code.NOT_DUE, Code.NOT_OURS})
+_NOT_WORTH_TELLING = frozenset({Code.NOT_DUE, Code.NOT_OURS, Code.NOT_SEEN_YET, Code.IMAGE_LOCKED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,3 +135,19 @@ def test_two_builds_can_be_compared(yard: Yard) -> None:
     wait_for(lambda: len(yard.place.children(f"/nodepool_ng/build-sheets/{IMAGE}")) == 2, "both sheets")
     found = json.loads(nodepool(yard, "image-diff", f"{IMAGE}-{first.id}", f"{IMAGE}-{second.id}", "--format", "json"))
     assert {"what": "element", "name": "two", "before": None, "after": "yes"} in found
+
+
+def test_the_launcher_s_page_shows_it_too(yard: Yard) -> None:
+    os.mkfifo(yard.hold)
+    yard.builder()
+    yard.place.launcher()
+
+    def page() -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{yard.place.web_port}/", timeout=10) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    badge = '<span class="badge good">building</span>'
+    wait_for(lambda: badge in page().partition("Work on images")[2], "the page has the build")
