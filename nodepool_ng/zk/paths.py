@@ -432,7 +432,16 @@ def _locked_or_below(at: NodeAt | BuildAt | UploadAt, rest: list[str]) -> Place 
 
 def _ours(rest: list[str]) -> Place | None:
     match rest:
-        case [] | ["leases"] | ["pool-leases"] | ["pool-leases", _] | ["confirmed"] | ["freeze"] | ["cordons"] | ["cancel"]:
+        case (
+            []
+            | ["leases"]
+            | ["pool-leases"]
+            | ["pool-leases", _]
+            | ["confirmed"]
+            | ["freeze"]
+            | ["cordons"]
+            | ["cancel"]
+        ):
             return _BRANCH
         case ["confirmed", provider]:
             return ConfirmedAt(ProviderName(unquote(provider)))
