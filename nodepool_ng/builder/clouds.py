@@ -1,6 +1,7 @@
 """The clouds of a configuration: a driver for each provider, and the image format that its cloud takes."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from nodepool_ng.config import with_formats
@@ -21,7 +22,8 @@ def image_format(provider: Provider) -> str:
 class Drivers:
     """The drivers in use; a provider that did not change keeps its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, observe: Callable[[Provider], Callable[[str, str, str, int | None, float], None]]) -> None:
+        self._observe = observe
         self.drivers: dict[ProviderName, Driver] = {}
         self._configured: dict[ProviderName, Provider] = {}
 
@@ -35,7 +37,7 @@ class Drivers:
             try:
                 formats[name] = image_format(provider)
                 if anew or self._configured.get(name) != provider:
-                    self.drivers[name] = registry.make(provider)
+                    self.drivers[name] = registry.make(provider, self._observe(provider))
                     self._configured[name] = provider
             except DriverError as error:
                 _log.error("Provider %s is left out: %s", name, error)

@@ -65,6 +65,8 @@ class BuildResult:
     duration: Seconds
     timed_out: bool = False
     cancelled: bool = False
+    by_order: bool = False
+    """It was an operator who cancelled it; otherwise the daemon stopped."""
     files: tuple[ImageFile, ...] = ()
     missing: frozenset[str] = frozenset()
     litter: tuple[str, ...] = ()
@@ -78,7 +80,7 @@ class BuildResult:
     def why(self) -> str:
         """What went wrong, for people; empty if nothing did."""
         if self.cancelled:
-            return "cancelled"
+            return "an operator cancelled it" if self.by_order else "cancelled"
         if self.timed_out:
             return f"not done after {self.duration:.0f} s"
         if self.returncode != 0:
@@ -143,12 +145,18 @@ class RunningBuild:
         self._started = time.monotonic()
         self._told = os.eventfd(0, os.EFD_CLOEXEC)
         self._over = False
+        self._by_order = False
         self._closing = threading.Lock()
 
-    def cancel(self) -> None:
+    @property
+    def order(self) -> BuildOrder:
+        return self._order
+
+    def cancel(self, *, by_order: bool = False) -> None:
         """Ask the build to end. Returns at once; `wait` then returns within the grace and a few seconds."""
         with self._closing:
             if not self._over:
+                self._by_order |= by_order
                 os.eventfd_write(self._told, 1)
 
     def wait(self) -> BuildResult:
@@ -187,6 +195,7 @@ class RunningBuild:
             duration=duration,
             timed_out=timed_out,
             cancelled=cancelled,
+            by_order=cancelled and self._by_order,
             files=files,
             missing=order.formats - {file.format for file in files},
             litter=litter,

@@ -8,6 +8,7 @@ may be deleted.
 import contextlib
 import os
 import re
+import secrets
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,16 +25,18 @@ _FORMATS = {suffix: name for name, suffix in _SUFFIXES.items()}
 
 MANIFESTS = "d"
 IDENTITY = "builder_id.txt"
+SECRET = ".sheet-key"
 BLOCK = 512  # bytes; the unit of st_blocks, whatever the file system
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFile:
-    """One format of one build. `size` is what it takes on the disk, in bytes: less than its length if it is sparse."""
+    """One format of one build. `size` is what it takes on the disk, in bytes; less than its `length` if sparse."""
 
     format: str
     path: Path
     size: int
+    length: int = 0
     md5: str | None = None
     sha256: str | None = None
 
@@ -89,7 +92,9 @@ def image_files(images_dir: Path, image: ImageName, build: BuildId, formats: Ite
             stat = path.stat()
             if stat.st_size > 0:
                 sums = {kind: checksum(path, kind) for kind in _CHECKSUMS}
-                found.append(ImageFile(format=image_format, path=path, size=stat.st_blocks * BLOCK, **sums))
+                found.append(
+                    ImageFile(format=image_format, path=path, size=stat.st_blocks * BLOCK, length=stat.st_size, **sums)
+                )
     return tuple(found)
 
 
@@ -119,6 +124,19 @@ def names_of_format(images_dir: Path, image: ImageName, build: BuildId, image_fo
     name = file_name(image, build, image_format)
     wanted = (images_dir / name, *(images_dir / f"{name}.{kind}" for kind in _CHECKSUMS))
     return [path for path in wanted if path.exists()]
+
+
+def largest_build(images_dir: Path, image: ImageName) -> int:
+    """Return the bytes that the largest build of an image takes on the disk, all of its formats together."""
+    sizes: dict[str, int] = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(images_dir) as entries:
+        for entry in entries:
+            match = _NAME.fullmatch(entry.name)
+            if match and match["image"] == image and entry.is_file(follow_symlinks=False):
+                with contextlib.suppress(FileNotFoundError):
+                    taken = entry.stat(follow_symlinks=False).st_blocks * BLOCK
+                    sizes[match["id"]] = sizes.get(match["id"], 0) + taken
+    return max(sizes.values(), default=0)
 
 
 def log_name(image: ImageName, build: BuildId) -> str:
@@ -154,12 +172,27 @@ def builder_id(images_dir: Path) -> str:
     with contextlib.suppress(FileNotFoundError):
         if known := path.read_text(encoding="ascii").strip():
             return known
-    images_dir.mkdir(parents=True, exist_ok=True)
     made = str(uuid.uuid4())
+    _keep(path, f"{made}\n")
+    return made
+
+
+def secret(images_dir: Path) -> bytes:
+    """Return a key of this builder that leaves it nowhere; made at first use. Raises OSError."""
+    path = images_dir / SECRET
+    with contextlib.suppress(FileNotFoundError):
+        if known := path.read_bytes().strip():
+            return known[:64]
+    made = secrets.token_hex(32)
+    _keep(path, f"{made}\n")
+    return made.encode("ascii")
+
+
+def _keep(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-        file.write(f"{made}\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    return made

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nodepool_ng.builder import claims, dib, files, leftovers, preflight
+from nodepool_ng.builder.board import Board
 from nodepool_ng.model.ids import BuildId, ImageName, InstallationId, ProviderName, Seconds
-from nodepool_ng.model.image_action import BuildKey
+from nodepool_ng.model.image_action import BuildKey, Destination
 from nodepool_ng.model.image_snapshot import OnDisk
 
 _log = logging.getLogger("nodepool.builder")
@@ -84,7 +85,14 @@ class RunHook:
     timeout: Seconds
 
 
-Job: TypeAlias = CheckOrder | RunBuild | SeeDisk | Discard | Claim | FindFile | RunHook
+@dataclass(frozen=True, slots=True)
+class CancelWork:
+    """End a build or an upload that goes on here, as an operator ordered. Answered by None: it ends by itself then."""
+
+    of: BuildKey | Destination
+
+
+Job: TypeAlias = CheckOrder | RunBuild | SeeDisk | Discard | Claim | FindFile | RunHook | CancelWork
 
 
 _WITH_SIGNALS = """
@@ -96,9 +104,11 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 class Cancelling:
-    """What is to be ended when the daemon stops."""
+    """What is to be ended when the daemon stops, or an operator says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self._unwanted: set[Destination] = set()
         self._lock = threading.Lock()
         self._stopping = False
         self._builds: set[dib.RunningBuild] = set()
@@ -116,6 +126,24 @@ class Cancelling:
                 build.cancel()
             for hook in self._hooks:
                 _kill(hook)
+
+    def end(self, what: BuildKey | Destination) -> None:
+        """End one build; or an upload, as soon as it tells of its progress."""
+        with self._lock:
+            if isinstance(what, Destination):
+                self._unwanted.add(what)
+            for build in self._builds:
+                if BuildKey(build.order.image, build.order.id) == what:
+                    build.cancel(by_order=True)
+
+    def wanted(self, upload: Destination) -> bool:
+        """Tell whether an upload may go on."""
+        return upload not in self._unwanted
+
+    def forget(self, upload: Destination) -> None:
+        """An upload is over: a later one to the same place is another one."""
+        with self._lock:
+            self._unwanted.discard(upload)
 
     @contextlib.contextmanager
     def build(self, build: dib.RunningBuild) -> Iterator[None]:
@@ -148,7 +176,8 @@ def perform(job: Job, cancelling: Cancelling) -> object:
     """Do a job and return what came of it. Blocks."""
     match job:
         case CheckOrder(order):
-            return tuple(map(str, preflight.complaints(order, preflight.look(order, os.environ))))
+            room = max(preflight.ROOM, 2 * files.largest_build(order.images_dir, order.image))
+            return tuple(map(str, preflight.complaints(order, preflight.look(order, os.environ), room=room)))
         case RunBuild():
             return _run_build(job, cancelling)
         case SeeDisk(images_dir, formats):
@@ -161,6 +190,9 @@ def perform(job: Job, cancelling: Cancelling) -> object:
             return next(iter(files.image_files(images_dir, image, build_id, [image_format])), None)
         case RunHook():
             return _run_hook(job, cancelling)
+        case CancelWork(what):
+            cancelling.end(what)
+            return None
 
 
 def _run_build(job: RunBuild, cancelling: Cancelling) -> dib.BuildResult | str:
@@ -173,8 +205,10 @@ def _run_build(job: RunBuild, cancelling: Cancelling) -> dib.BuildResult | str:
         running = dib.start(order, os.environ)
     except (OSError, ValueError) as error:
         return f"the build could not be started: {error}"
-    with cancelling.build(running):
-        return running.wait()
+    with cancelling.board.building(order) as tell, cancelling.build(running):
+        result = running.wait()
+        tell(result)
+    return result
 
 
 def see_disk(images_dir: Path, formats: Iterable[str]) -> dict[BuildKey, OnDisk] | str:

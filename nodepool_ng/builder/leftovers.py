@@ -67,7 +67,7 @@ def take(images_dir: Path, image: ImageName, build: BuildId, root: Path) -> tupl
     records = images_dir / RECORDS
     records.mkdir(parents=True, exist_ok=True)
     workspace = Workspace(
-        image=image, build=build, directory=root / f"{PREFIX}{build}", record=records / f"{image}-{build}"
+        image=image, build=build, directory=directory_of(build, root), record=records / f"{image}-{build}"
     )
     lock = os.open(workspace.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -80,6 +80,33 @@ def take(images_dir: Path, image: ImageName, build: BuildId, root: Path) -> tupl
         os.close(lock)
         raise
     return workspace, lock
+
+
+def directory_of(build: BuildId, root: Path) -> Path:
+    """Return the working directory of a build; `root` is where builds make theirs."""
+    return root / f"{PREFIX}{build}"
+
+
+def weight(places: Iterable[Path]) -> int:
+    """Return the bytes that files and folders take on the disk, without crossing into other file systems. What cannot
+    be seen counts nothing: it may go while we look."""
+    there = [str(place) for place in places if place.exists()]
+    if not there:
+        return 0
+    try:
+        done = subprocess.run(
+            [*_as_root(), "du", "-scx", "--block-size=1", "--", *there],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=COMMAND_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    total = done.stdout.decode("ascii", "replace").splitlines()[-1:]
+    word = total[0].split()[0] if total and total[0].split() else ""
+    return int(word) if word.isdigit() else 0
 
 
 def give_back(workspace: Workspace) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ import nodepool_ng
 from nodepool_ng.builder import files, leftovers
 from nodepool_ng.builder.clouds import Drivers
 from nodepool_ng.builder.reconciler import DiskDue, Reconciler, Reconfigured
+from nodepool_ng.builder.reporting import Reporting
 from nodepool_ng.builder.workshop import Workshop
 from nodepool_ng.builder.world import World
 from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
-from nodepool_ng.drivers import Unavailable
 from nodepool_ng.model.clock import SystemClock
 from nodepool_ng.model.ids import InstallationId, Seconds, Timestamp
-from nodepool_ng.model.image_action import Destination
 from nodepool_ng.model.settings import Settings, ZooKeeperSettings
 from nodepool_ng.shell.api_threads import ApiThreads
 from nodepool_ng.shell.inbox import Inbox
@@ -72,8 +70,9 @@ class Builder:
         self._clock = SystemClock()
         self._inbox: Inbox[Any] = Inbox()
         self._api = ApiThreads(self._clock)
-        self._workshop = Workshop()
-        self._drivers = Drivers()
+        self._reporting = Reporting(self._inbox.post, self._clock, os.environ)
+        self._workshop = Workshop(self._reporting.board)
+        self._drivers = Drivers(self._reporting.observe)
         self._images_dir: str | None = None
         self._zookeeper: KazooStore | None = None
 
@@ -110,6 +109,8 @@ class Builder:
             ticks.add_job(self._look_at_files, "interval", seconds=CONFIG_EVERY, max_instances=1)
             ticks.add_job(self._inbox.post, "interval", [DiskDue()], seconds=DISK_EVERY)
             ticks.start()
+            self._reporting.health.expect("configuration", 10 * CONFIG_EVERY)
+            stack.callback(self._reporting.start(ticks, settings.builder_web))
             stack.callback(ticks.shutdown, wait=False)
             loop = threading.Thread(target=self._loop, args=(reconciler,), name="reconciler", daemon=True)
             loop.start()
@@ -148,7 +149,7 @@ class Builder:
             hostname=socket.getfqdn(),
             picture=mirror.picture,
             new_id=lambda: uuid.uuid4().hex,
-            progress=self._progress,
+            progress=self._workshop.uploading,
             build_workers=self._build_workers,
             upload_workers=self._upload_workers,
             now=self._clock.now(),
@@ -161,19 +162,10 @@ class Builder:
             workshop=self._workshop,
             clock=self._clock,
             post=self._inbox.post,
+            witness=self._reporting.witness,
         )
         mirror.start()
         return reconciler
-
-    def _progress(self, to: Destination) -> Callable[[int], None]:
-        """Return what an upload tells its progress to; it ends the upload when the daemon stops."""
-
-        def sent(count: int) -> None:
-            _log.debug("Upload of %s: %.1f MB sent", to, count / 1e6)
-            if self._workshop.stopping:
-                raise Unavailable("the builder is stopping")
-
-        return sent
 
     def _settled(self, settings: Settings, *, anew: bool = False) -> Settings:
         settled = self._drivers.settle(settings, anew=anew)
@@ -182,6 +174,7 @@ class Builder:
 
     def _look_at_files(self) -> None:
         """Post new settings when a file changed; a broken one leaves the old ones in force."""
+        self._reporting.health.beat("configuration")
         found = self._reloader.poll()
         match found:
             case Loaded():

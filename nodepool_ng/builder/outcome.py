@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from nodepool_ng.builder.dib import BuildResult
 from nodepool_ng.drivers import DriverError, Image
-from nodepool_ng.model.ids import Timestamp
+from nodepool_ng.model.ids import Seconds, Timestamp
 from nodepool_ng.model.image_action import BuildKey
 from nodepool_ng.model.image_snapshot import OnDisk
 
@@ -29,18 +30,24 @@ class Built:
 
     build: BuildKey
     formats: frozenset[str]
+    result: BuildResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NotBuilt:
-    """There is no new image; try again later."""
+    """There is no new image; try again later. `result` is that of a build that was begun; `by_order`: an operator
+    ended it."""
 
     why: str
+    result: BuildResult | None = None
+    by_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    pass
+    """`seconds` is how long it took, with its hook."""
+
+    seconds: Seconds = 0.0
 
 
 @dataclass(frozen=True, slots=True)

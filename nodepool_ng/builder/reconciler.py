@@ -5,12 +5,14 @@ time and letters from an inbox, a test with its own.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from nodepool_ng.builder import registration
+from nodepool_ng.builder.board import Look
 from nodepool_ng.builder.effects import effect_of
+from nodepool_ng.builder.facts import FACTS, Teller, Telling, TellSheet, document_of, tell_facts, tell_sheet
 from nodepool_ng.builder.outcome import Lost, Outcome
 from nodepool_ng.builder.registration import Register
 from nodepool_ng.builder.telling import Waits, tell, tell_failure
@@ -29,7 +31,9 @@ from nodepool_ng.zk.store import Store
 
 REGISTER_AGAIN: Seconds = 5.0
 
-Work: TypeAlias = ImageAction | Register
+LOOKS_BETWEEN_NUMBERS = 5
+
+Work: TypeAlias = ImageAction | Register | Telling | TellSheet
 _log = logging.getLogger("nodepool.builder")
 
 
@@ -45,7 +49,22 @@ class DiskDue:
     """The letter that says it is time to look at the disk again."""
 
 
-Letter: TypeAlias = Answered | Reconfigured | DiskDue | Message
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The letter that tells how far everything has come."""
+
+    look: Look
+
+
+Letter: TypeAlias = Answered | Reconfigured | DiskDue | Looked | Message
+
+
+class Witness(Protocol):
+    """Told of everything that ends, and asked to look now and then; it changes nothing."""
+
+    def ended(self, world: World, action: ImageAction, outcome: Outcome) -> None: ...
+
+    def look(self, world: World) -> None: ...
 
 
 class Reconciler:
@@ -63,6 +82,7 @@ class Reconciler:
         clock: Clock,
         post: Callable[[Any], None],
         hooks: Hooks | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.world = world
         self.latest: ImagePlan | None = None
@@ -82,6 +102,11 @@ class Reconciler:
             hooks=hooks,
         )
         self._waits = Waits()
+        self._witness = witness
+        self._teller = Teller(f"{world.hostname}-{world.owner[:8]}")
+        self._progress: Mapping[str, Any] = {}
+        self._sheets: dict[Subject, TellSheet] = {}
+        self._looks = 0
         self._news = True
         self._wake: Timestamp | None = None
         self._register_from: Timestamp = 0.0
@@ -99,6 +124,8 @@ class Reconciler:
             case DiskDue():
                 self.world.disk_stale = True
                 self._news = True
+            case Looked(look):
+                self._looked(look)
             case _:
                 self._absorb(self._mirror.take(letter))
 
@@ -113,6 +140,7 @@ class Reconciler:
         elif due:
             # what keeps it from planning ends with a letter
             return None
+        self._tell_facts()
         return now if self._news else self._wake
 
     def stop(self) -> None:
@@ -135,6 +163,26 @@ class Reconciler:
             tell(action)
             self._runner.start(action, image_subjects(action), effect_of(self.world, action))
 
+    def _looked(self, look: Look) -> None:
+        """Take in how far everything has come: it changes no decision, so nothing is planned for it."""
+        self._progress = look.work
+        self._sheets |= {telling.subject: telling for telling in map(TellSheet, look.sheets)}
+        if self._witness is not None and self._looks % LOOKS_BETWEEN_NUMBERS == 0 and self._mirror.complete:
+            self._witness.look(self.world)
+        self._looks += 1
+
+    def _tell_facts(self) -> None:
+        """Write down how far everything has come. What is not written in time is written the next time."""
+        if self._stopping or self.latest is None or not (self._store.connected and self._mirror.complete):
+            return
+        for subject in [subject for subject in self._sheets if subject not in self._runner.in_flight]:
+            telling = self._sheets.pop(subject)
+            self._runner.start(telling, (subject,), tell_sheet(telling))
+        if self._teller.due(self.world.now) <= self.world.now and FACTS not in self._runner.in_flight:
+            document = document_of(self.world, self.latest, self._progress)
+            if (told := self._teller.tell(document, self.world.now)) is not None:
+                self._runner.start(told, (FACTS,), tell_facts(told))
+
     def _register(self) -> None:
         chore = registration.missing(self.world)
         if chore is None or registration.SUBJECT in self._runner.in_flight:
@@ -145,13 +193,25 @@ class Reconciler:
             self._wake = self._register_from
 
     def _ended(self, work: Work, outcome: Outcome) -> None:
-        self._news = True
+        match work:
+            case Telling():
+                if isinstance(outcome, Lost):
+                    self._teller.start_anew()
+                return
+            case TellSheet():
+                if isinstance(outcome, Lost) and work.sheet.over:
+                    self._sheets.setdefault(work.subject, work)
+                return
+            case _:
+                self._news = True
         if isinstance(work, Register):
             if isinstance(outcome, Lost):
                 self._register_from = self.world.now + REGISTER_AGAIN
                 _log.warning("Could not register: %s", outcome.why)
             return
         self.world.came(work, outcome)
+        if self._witness is not None:
+            self._witness.ended(self.world, work, outcome)
         tell_failure(work, outcome)
 
     def _fence(self, passed: Callable[[], None]) -> None:
@@ -166,6 +226,7 @@ class Reconciler:
                     self._fences_lost.append(self._fences.pop(number))
                 case Completed():
                     self._news = True
+                    self._teller.start_anew()
                     lost, self._fences_lost = self._fences_lost, []
                     for passed in lost:
                         passed()

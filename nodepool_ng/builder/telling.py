@@ -80,6 +80,8 @@ def _what(action: do.ImageAction) -> str:
             return f"Removing {action.format or 'all'} files of {action.build}"
         case do.DeleteImage():
             return f"Deleting leaked image {action.image} in {action.provider}"
+        case do.Cancel():
+            return f"Cancelling {action.order}" if action.of else f"Taking away the order to cancel {action.order}"
         case do.SweepEmpty():
             return f"Sweeping {action.path}"
         case _:

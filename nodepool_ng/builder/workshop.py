@@ -6,7 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
+from nodepool_ng.builder.board import Board
 from nodepool_ng.builder.jobs import Cancelling, CheckOrder, Discard, FindFile, Job, perform
+from nodepool_ng.drivers import Cancelled, Unavailable
+from nodepool_ng.model.image_action import Destination
 
 _log = logging.getLogger("nodepool.builder")
 
@@ -14,8 +17,9 @@ _log = logging.getLogger("nodepool.builder")
 class Workshop:
     """Does jobs. `stop` ends the builds and hooks that are running."""
 
-    def __init__(self) -> None:
-        self._cancelling = Cancelling()
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._cancelling = Cancelling(board)
         self._numbers = itertools.count(1)
 
     def submit(self, job: object, done: Callable[[Any], None]) -> None:
@@ -25,9 +29,20 @@ class Workshop:
     def stop(self) -> None:
         self._cancelling.stop()
 
-    @property
-    def stopping(self) -> bool:
-        return self._cancelling.stopping
+    def uploading(self, to: Destination, total: int) -> Callable[[int], None]:
+        """Return what an upload of so many bytes tells its progress to; it ends the upload when the daemon stops or an
+        operator wants that."""
+        self._cancelling.forget(to)
+        note = self._board.uploading(to, total)
+
+        def sent(count: int) -> None:
+            note(count)
+            if self._cancelling.stopping:
+                raise Unavailable("the builder is stopping")
+            if not self._cancelling.wanted(to):
+                raise Cancelled("an operator cancelled it")
+
+        return sent
 
     def _work(self, job: Job, done: Callable[[Any], None]) -> None:
         try:

@@ -20,7 +20,7 @@ from nodepool_ng.builder.outcome import (
     Outcome,
     Uploaded,
 )
-from nodepool_ng.drivers import Throttled
+from nodepool_ng.drivers import Cancelled, Throttled
 from nodepool_ng.model import image_action as do
 from nodepool_ng.model.action import Subject
 from nodepool_ng.model.ids import BuildId, ImageName, InstallationId, ProviderName, Seconds, Timestamp
@@ -49,6 +49,8 @@ from nodepool_ng.zk.picture import Picture
 RETRY_FIRST: Seconds = 10.0
 RETRY_MOST: Seconds = 3600.0
 """How long to wait before a build or an upload that failed is tried again: doubled with each failure."""
+AFTER_CANCEL: Seconds = 3600.0
+"""How long what an operator cancelled is left alone, unless somebody asks for it."""
 CLOUD_FIRST: Seconds = 5.0
 CLOUD_MOST: Seconds = 300.0
 COOL_FIRST: Seconds = 0.1
@@ -76,7 +78,7 @@ class World:
         hostname: str,
         picture: Picture,
         new_id: Callable[[], str],
-        progress: Callable[[Destination], Callable[[int], None]],
+        progress: Callable[[Destination, int], Callable[[int], None]],
         build_workers: int,
         upload_workers: int,
         now: Timestamp,
@@ -91,12 +93,14 @@ class World:
         self.now = now
         """The instant of the letter being dealt with; set by the reconciler."""
         self.progress = progress
-        """Gives what an upload tells its bytes to, from another thread."""
+        """Gives what an upload of so many bytes tells those that are sent to, from another thread."""
         self.running: dict[ImageName, BuildKey] = {}
+        self.sending: set[Destination] = set()
+        """Uploads that this process has begun."""
         self.disk: dict[BuildKey, OnDisk] | None = None
         self.disk_stale = False
-        self._build_workers = build_workers
-        self._upload_workers = upload_workers
+        self.build_workers = build_workers
+        self.upload_workers = upload_workers
         self._new_id = new_id
         self._disk_looked: Timestamp = 0.0
         self._built: dict[BuildKey, Timestamp] = {}
@@ -207,8 +211,8 @@ class World:
             settings=self.settings,
             installation=self.installation,
             builder_id=self.builder_id,
-            build_workers=self._build_workers,
-            upload_workers=self._upload_workers,
+            build_workers=self.build_workers,
+            upload_workers=self.upload_workers,
             builds=builds,
             uploads=uploads,
             unreadable=frozenset(self._unreadable()),
@@ -216,6 +220,7 @@ class World:
             build_locks=build_locks,
             upload_locks=upload_locks,
             unlocked_since=dict(self._unlocked_since),
+            cancels=picture.cancels,
             paused=picture.paused,
             requested=picture.build_requests,
             disk=self.disk,
@@ -285,20 +290,23 @@ class World:
                 self._built[key] = self.now
                 if self.disk is not None:
                     self.disk[key] = OnDisk(formats=formats, known_to=self.installation)
-            case NotBuilt(why):
+            case NotBuilt(why, by_order=by_order):
                 before = self._build_backoff.get(image)
-                self._build_backoff[image] = grown(before, self.now, RETRY_FIRST, RETRY_MOST, why)
+                first = AFTER_CANCEL if by_order else RETRY_FIRST
+                self._build_backoff[image] = grown(before, self.now, first, max(RETRY_MOST, first), why)
                 self.disk_stale = True
             case _:
                 self.disk_stale = True
 
     def _upload_came(self, to: Destination, outcome: Outcome) -> None:
         where = (to.image, to.provider)
+        self.sending.discard(to)
         match outcome:
             case Uploaded():
                 self._upload_backoff.pop(where, None)
             case NotUploaded(why, error):
-                backoff = grown(self._upload_backoff.get(where), self.now, RETRY_FIRST, RETRY_MOST, why)
+                first = AFTER_CANCEL if isinstance(error, Cancelled) else RETRY_FIRST
+                backoff = grown(self._upload_backoff.get(where), self.now, first, max(RETRY_MOST, first), why)
                 if isinstance(error, Throttled) and error.retry_after is not None:
                     until = max(backoff.until, self.now + error.retry_after)
                     backoff = Backoff(until=until, failures=backoff.failures, detail=why)

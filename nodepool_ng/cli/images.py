@@ -32,13 +32,23 @@ def status(session: Session, wishes: Wishes) -> None:
 
 @click.command("image-build")
 @click.argument("image", callback=znode_name)
+@click.option("--dry", is_flag=True, help="Build it here and now, with its log on stdout, and publish nothing.")
+@click.option("--output", metavar="FOLDER", help="With --dry: keep the files there; otherwise they go again.")
 @click.pass_obj
-def request_build(session: Session, image: str) -> None:
+def request_build(session: Session, image: str, dry: bool, output: str | None) -> None:
     """Ask for a new build of an image."""
     name = ImageName(image)
+    if output is not None and not dry:
+        raise click.UsageError("--output goes with --dry: otherwise builders keep their files themselves.")
     configured = session.settings.diskimages.get(name)
     if configured is None:
         raise Failed(f"There is no diskimage {name} in {session.config}.")
+    if dry:
+        # only who builds pays for what that takes to import
+        from nodepool_ng.cli.image_dry import build_dry
+
+        build_dry(session.settings, name, output)
+        return
     if configured.pause:
         raise Failed(f"The diskimage {name} is paused in {session.config}, so nobody would build it.")
     with session.connected() as connection:

@@ -37,6 +37,7 @@ def build(reading: Reading) -> tuple[settings.Settings, tuple[Skipped, ...]]:
         settings.Settings(
             zookeeper=_zookeeper(main, secure),
             web=settings.WebSettings(port=main.webapp.port, listen_address=main.webapp.listen_address),
+            builder_web=_builder_web(main),
             elements_dir=main.elements_dir,
             images_dir=main.images_dir,
             build_log_dir=main.build_log_dir,
@@ -80,6 +81,11 @@ def _zookeeper(main: schema.Main, secure: schema.Secure) -> settings.ZooKeeperSe
         tls_ca=tls.ca,
         session_timeout=main.zookeeper_timeout,
     )
+
+
+def _builder_web(main: schema.Main) -> settings.WebSettings | None:
+    web = main.builder_webapp
+    return None if web is None else settings.WebSettings(port=web.port, listen_address=web.listen_address)
 
 
 def _bracketed(host: str) -> str:

@@ -43,6 +43,13 @@ class WebApp(Written):
     listen_address: Text = Field("0.0.0.0", alias="listen_address")
 
 
+class BuilderWebApp(Written):
+    """Not there by default: two daemons on one host would ask for one port."""
+
+    port: Port = 8006
+    listen_address: Text = Field("0.0.0.0", alias="listen_address")
+
+
 class ZooKeeperServer(Written):
     host: Text
     port: Port = ZOOKEEPER_PORT
@@ -101,6 +108,7 @@ class Main(Written):
     """The whole main file. Providers stay as they are until their driver is known."""
 
     webapp: Section[WebApp] = Field(default_factory=lambda: WebApp.model_validate({}))
+    builder_webapp: Section[BuilderWebApp | None] = None
     elements_dir: MaybeText = None
     images_dir: MaybeText = None
     build_log_dir: Text = "/var/log/nodepool/builds"

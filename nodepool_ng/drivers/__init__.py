@@ -138,7 +138,8 @@ class DriverError(Exception):
      ├─ Throttled       asked too often: wait `retry_after` seconds
      ├─ Unavailable     no answer, a timeout or a 5xx: nobody knows whether it was done
      ├─ Refused         the cloud said no (4xx): this attempt failed
-     └─ Misconfigured   what the configuration names does not exist there: the label or provider is broken
+     ├─ Misconfigured   what the configuration names does not exist there: the label or provider is broken
+     └─ Cancelled       whoever asked for it wants it no more; raised by what is told of an upload's progress
     """
 
 
@@ -162,6 +163,10 @@ class Refused(DriverError):
 
 
 class Misconfigured(DriverError):
+    pass
+
+
+class Cancelled(DriverError):
     pass
 
 

@@ -25,7 +25,7 @@ from nodepool_ng.launcher.registration import (
     Unregister,
 )
 from nodepool_ng.launcher.telling import tell, tell_alarm, tell_trouble
-from nodepool_ng.launcher.viewing import BuildRequests, view_of
+from nodepool_ng.launcher.viewing import BuildersWork, BuildRequests, view_of
 from nodepool_ng.launcher.witness import NOBODY, Witness
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model.action import Action, Subject, subjects
@@ -91,6 +91,7 @@ class Reconciler:
         self.world = world
         self._witness = witness
         self._build_requests = BuildRequests(store, clock)
+        self._builders_work = BuildersWork(store, clock)
         self.latest: Plan | None = None
         self._store = store
         self._mirror = mirror
@@ -164,7 +165,15 @@ class Reconciler:
         backlog = Backlog(letters=letters, reads=self._mirror.backlog, verbs=verbs, calls=len(self._runner))
         self._look_at_clock()
         asked = self._build_requests.since(self.world.picture.build_requests)
-        return view_of(self.world, self.latest, self._hostname, asked=asked, complete=self._sees(), backlog=backlog)
+        return view_of(
+            self.world,
+            self.latest,
+            self._hostname,
+            asked=asked,
+            complete=self._sees(),
+            backlog=backlog,
+            work=self._builders_work.latest(),
+        )
 
     def _look_at_clock(self) -> Timestamp:
         """Bring the world's time up to date; what it remembers of instants is put right when the clock has jumped."""

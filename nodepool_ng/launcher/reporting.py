@@ -16,7 +16,7 @@ from nodepool_ng.model.settings import Provider, WebSettings
 from nodepool_ng.telemetry.health import Health
 from nodepool_ng.telemetry.meter import Meters
 from nodepool_ng.telemetry.prometheus import Prometheus
-from nodepool_ng.telemetry.statsd import Statsd, address
+from nodepool_ng.telemetry.statsd import from_environment
 
 LOOK_EVERY = 1.0  # seconds
 
@@ -28,7 +28,7 @@ class Reporting:
 
     def __init__(self, post: Callable[[Any], None], clock: Clock, environment: Mapping[str, str]) -> None:
         self.showcase = Showcase(post, clock)
-        self.statsd = _statsd(environment)
+        self.statsd = from_environment(environment)
         self.meters = Meters(Prometheus(), self.statsd)
         self._hostname = socket.gethostname()
         self.witness = Measures(self.meters, self._hostname)
@@ -75,12 +75,3 @@ class Reporting:
             self.showcase.put(reconciler.view(letters, verbs))
         except Exception:  # noqa: BLE001 - the reconciler's edge: it goes on without being seen
             _log.exception("No view could be made")
-
-
-def _statsd(environment: Mapping[str, str]) -> Statsd | None:
-    try:
-        found = address(environment)
-    except ValueError:
-        _log.error("STATSD_PORT is no number: no statistics are sent")
-        return None
-    return Statsd(*found) if found is not None else None

@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model.clock import Clock
-from nodepool_ng.model.ids import ImageName, Timestamp
+from nodepool_ng.model.ids import ImageName, Seconds, Timestamp
 from nodepool_ng.model.lifecycle import ImageState
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.view import Backlog, ImageView, View
 from nodepool_ng.plan import Plan
 from nodepool_ng.shell.contender import holder
 from nodepool_ng.zk import paths
-from nodepool_ng.zk.store import Answers, Get, Got, Store
+from nodepool_ng.zk.facts import decode_facts
+from nodepool_ng.zk.store import Answers, Children, Get, Got, Names, Store
+
+WORK_EVERY: Seconds = 2.0
 
 
 class BuildRequests:
@@ -39,6 +43,43 @@ class BuildRequests:
             self._since[name] = answers[0].stat.ctime
 
 
+class BuildersWork:
+    """What builders tell of their work. It lies beside what the mirror reads, since nothing is decided by it.
+
+    It is read again while somebody looks; everybody gets what was read last.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._asked = float("-inf")
+        self._told: tuple[Mapping[str, Any], ...] = ()
+
+    def latest(self) -> tuple[Mapping[str, Any], ...]:
+        if self._clock.monotonic() - self._asked >= WORK_EVERY:
+            self._asked = self._clock.monotonic()
+            self._store.submit([Children(paths.BUILDER_FACTS)], self._listed)
+        return self._told
+
+    def _listed(self, answers: Answers) -> None:
+        """Take in the names, on the store's thread."""
+        match answers[0]:
+            case Names(names) if names:
+                found = sorted(names)
+                reads = [Get(f"{paths.BUILDER_FACTS}/{name}") for name in found]
+                self._store.submit(reads, partial(self._read, found))
+            case Names():
+                self._told = ()
+
+    def _read(self, names: list[str], answers: Answers) -> None:
+        shards: dict[str, list[bytes]] = {}
+        for name, answer in zip(names, answers, strict=True):
+            if isinstance(answer, Got):
+                shards.setdefault(name.rpartition(".")[0], []).append(answer.data)
+        documents = (decode_facts(parts) for parts in shards.values())
+        self._told = tuple(document for document in documents if document is not None)
+
+
 def view_of(
     world: World,
     plan: Plan | None,
@@ -47,6 +88,7 @@ def view_of(
     asked: Mapping[ImageName, Timestamp],
     complete: bool,
     backlog: Backlog,
+    work: tuple[Mapping[str, Any], ...] = (),
 ) -> View:
     """Return a view that shares nothing with the world but what never changes."""
     picture = world.picture
@@ -79,6 +121,7 @@ def view_of(
         used={key: _kept(census.used_in_pool(key)) for key in keys},
         used_in_provider={name: _kept(census.used_in_provider(name)) for name in provider_names},
         backlog=backlog,
+        work=work,
     )
 
 

@@ -172,6 +172,16 @@ class SweepEmpty:
     why: Reason
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """End a build or an upload of ours, as ordered, and take the order away; with `of` None, only the latter: there is
+    nothing to be ended."""
+
+    order: str
+    of: BuildKey | Destination | None
+    why: Reason
+
+
 ImageAction: TypeAlias = (
     BuildImage
     | UploadBuild
@@ -187,6 +197,7 @@ ImageAction: TypeAlias = (
     | ListImages
     | DeleteImage
     | SweepEmpty
+    | Cancel
 )
 
 
@@ -227,3 +238,5 @@ def image_subjects(action: ImageAction) -> tuple[Subject, ...]:
             return (("image", f"{action.provider}/{action.image}"),)
         case SweepEmpty():
             return (("path", action.path),)
+        case Cancel():
+            return (("cancel", action.order),)

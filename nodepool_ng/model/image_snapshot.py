@@ -77,6 +77,8 @@ class ImageSnapshot:
     """The builds that this process is making."""
     clouds: Mapping[ProviderName, CloudImages]
     in_flight: Mapping[Subject, ImageAction]
+    cancels: Set[str] = frozenset()
+    """Builds and uploads (as their keys are written) that an operator wants to end."""
     stale_clouds: Set[ProviderName] = frozenset()
     """Clouds in which something may have been left behind since their last list."""
     build_backoff: Mapping[ImageName, Backoff] = field(default_factory=lambda: MappingProxyType({}))

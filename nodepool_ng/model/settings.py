@@ -239,6 +239,8 @@ class Settings:
 
     zookeeper: ZooKeeperSettings | None = None
     web: WebSettings = WebSettings()
+    builder_web: WebSettings | None = None
+    """Where builders serve their numbers; None: nowhere."""
     elements_dir: str | None = None
     images_dir: str | None = None
     build_log_dir: str = "/var/log/nodepool/builds"

@@ -84,6 +84,8 @@ class View:
     used: Mapping[PoolKey, Resources] = field(default_factory=_nothing)
     used_in_provider: Mapping[ProviderName, Resources] = field(default_factory=_nothing)
     backlog: Backlog = field(default_factory=Backlog)
+    work: tuple[Mapping[str, Any], ...] = ()
+    """What builders tell of their work: a document of each."""
 
 
 def pools(view: View) -> tuple[Component, ...]:

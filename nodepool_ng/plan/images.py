@@ -11,6 +11,7 @@ from nodepool_ng.model.image_action import Destination, ImageAction, LookAtDisk
 from nodepool_ng.model.image_snapshot import ImageSnapshot
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.plan.image_agenda import Agenda, Stock
+from nodepool_ng.plan.images_cancel import plan_cancels
 from nodepool_ng.plan.images_due import plan_builds, plan_holding_on, plan_uploads
 from nodepool_ng.plan.images_gone import plan_removals
 from nodepool_ng.plan.images_leaks import plan_leaks
@@ -36,6 +37,7 @@ def plan_images(s: ImageSnapshot) -> ImagePlan:
     flight."""
     agenda, stock = Agenda(s), Stock(s)
     plan_holding_on(s, agenda)
+    plan_cancels(s, agenda)
     if s.disk is None or s.disk_stale:
         agenda.add(LookAtDisk(why=Reason(code=Code.DUE)))
     uploads = plan_uploads(s, stock, agenda)

@@ -55,6 +55,16 @@ def address(environment: Mapping[str, str]) -> tuple[str, int] | None:
     return host or DEFAULT_HOST, int(port or DEFAULT_PORT)
 
 
+def from_environment(environment: Mapping[str, str]) -> "Statsd | None":
+    """Return what sends where the environment says; None where it says nothing, or nothing that can be used."""
+    try:
+        found = address(environment)
+    except ValueError:
+        _log.error("STATSD_PORT is no number: no statistics are sent")
+        return None
+    return Statsd(*found) if found is not None else None
+
+
 class Statsd:
     """Sends what it is told until it is stopped."""
 

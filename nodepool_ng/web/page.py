@@ -6,7 +6,9 @@ Nothing that is only for insiders goes in here: no user data, driver data, addre
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from nodepool_ng.listing.work import WorkRow, amount, duration, work_rows
 from nodepool_ng.model.freeze import NOT_FROZEN, forbidden
 from nodepool_ng.model.ids import ImageName, LabelName, PoolName, ProviderName, Timestamp
 from nodepool_ng.model.image import Build
@@ -108,6 +110,22 @@ class ImageLine:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkLine:
+    """What a builder is doing, or what waits. `share` is percent of what is to be sent, None where nobody knows."""
+
+    image: str
+    provider: str
+    builder: str
+    doing: str
+    step: str
+    began: Timestamp | None
+    progress: str
+    share: float | None
+    again: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     hostname: str
     complete: bool
@@ -120,6 +138,7 @@ class Page:
     requests: tuple[RequestLine, ...]
     waiting: int
     images: tuple[ImageLine, ...]
+    work: tuple[WorkLine, ...]
 
 
 def page_of(view: View) -> Page:
@@ -138,6 +157,7 @@ def page_of(view: View) -> Page:
         requests=tuple(_request(view, request) for request in waiting[:MOST_REQUESTS]),
         waiting=len(waiting),
         images=tuple(_images(view)),
+        work=tuple(_work(row) for document in view.work for row in work_rows(document, view.now)),
     )
 
 
@@ -263,6 +283,35 @@ def _images(view: View) -> Iterator[ImageLine]:
             failures=sum(one.state is ImageState.FAILED and one.state_time > (good or 0) for one in mine),
             uploads=tuple(cells.get(name, {}).values()),
         )
+
+
+def _work(row: WorkRow) -> WorkLine:
+    share = None if not row.size or row.done is None else min(100.0 * row.done / row.size, 100.0)
+    told = [amount(row.done) or ""]
+    told += [f"of {amount(row.size)}"] if row.size else []
+    told += [f"at {amount(row.rate)}/s"] if row.rate else []
+    left = None if row.left is None else f", {duration(row.left)} left"
+    return WorkLine(
+        image=row.image,
+        provider=row.provider or "",
+        builder=row.builder,
+        doing=row.doing,
+        step=row.step or "",
+        # whole seconds: the same instant is the same line
+        began=None if row.seconds is None else round(row.now - row.seconds),
+        progress=" ".join(filter(None, told)) + (left or ""),
+        share=None if share is None else round(share, 1),
+        again=_clock_time(row.again),
+        why=row.why or "",
+    )
+
+
+def _clock_time(instant: Timestamp | None) -> str:
+    """Return an instant of today or tomorrow. What is told may be none at all."""
+    try:
+        return "" if instant is None else datetime.fromtimestamp(instant, UTC).strftime("%H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return "?"
 
 
 def _pause(view: View, name: ImageName) -> bool:

@@ -12,6 +12,7 @@ from nodepool_ng.zk.codec import Damaged
 from nodepool_ng.zk.paths import (
     BuildAt,
     BuildRequestedAt,
+    CancelAt,
     ComponentAt,
     ConfirmedAt,
     CordonAt,
@@ -84,7 +85,7 @@ class InstallationChange:
 class FlagChange:
     """An image was paused or a build of it requested, or that is over."""
 
-    at: PausedAt | BuildRequestedAt
+    at: PausedAt | BuildRequestedAt | CancelAt
     raised: bool
 
 

@@ -31,6 +31,9 @@ BASE = (
     paths.CORDONS,
     paths.CONFIRMED,
     paths.FACTS,
+    paths.BUILDER_FACTS,
+    paths.SHEETS,
+    paths.CANCELS,
 )
 """What daemons find there; parents come first."""
 

@@ -27,6 +27,7 @@ from nodepool_ng.zk.paths import (
     BuildAt,
     BuildRequestedAt,
     BuildsAt,
+    CancelAt,
     ComponentAt,
     ConfirmedAt,
     ContenderAt,
@@ -353,5 +354,5 @@ def _sights(path: str, at: Place) -> tuple[Read, ...]:
             return Get(path), Children(path)
         case BranchAt() | ImageAt() | BuildsAt() | UploadsAt() | LockAt():
             return (Children(path),)
-        case PausedAt() | BuildRequestedAt() | ConfirmedAt() | ContenderAt():
+        case PausedAt() | BuildRequestedAt() | ConfirmedAt() | CancelAt() | ContenderAt():
             return ()

@@ -32,6 +32,11 @@ AUDIT = "/nodepool_ng/audit"
 """What operators did, the newest thousand of it. The mirror does not read it."""
 FACTS = "/nodepool_ng/facts"
 """What launchers tell about themselves. The mirror does not read it: it is written every few seconds, for people."""
+BUILDER_FACTS = "/nodepool_ng/builder-facts"
+"""What builders tell about their work. The mirror does not read this and the next one either."""
+SHEETS = "/nodepool_ng/build-sheets"
+"""What is known of a build beside its record: what went into it, how it went, and the end of its log."""
+CANCELS = "/nodepool_ng/cancel"
 ALL = "all"
 """Stands for every provider, where an order is about providers."""
 
@@ -167,6 +172,24 @@ def facts(launcher: str, shard: int) -> str:
     return f"{FACTS}/{quote(launcher, safe='')}.{shard}"
 
 
+def builder_facts(builder: str, shard: int) -> str:
+    """One part of what a builder tells about its work."""
+    return f"{BUILDER_FACTS}/{quote(builder, safe='')}.{shard}"
+
+
+def sheets(name: ImageName) -> str:
+    return f"{SHEETS}/{quote(name, safe='')}"
+
+
+def sheet(name: ImageName, id: BuildId) -> str:
+    return f"{SHEETS}/{quote(name, safe='')}/{quote(id, safe='')}"
+
+
+def cancel(what: str) -> str:
+    """An operator's order to end a build (`<image>-<build>`) or an upload (`<image>-<build>/<provider>`)."""
+    return f"{CANCELS}/{quote(what, safe='')}"
+
+
 def parents(path: str) -> tuple[str, ...]:
     """Return every path above `path`, the highest first, without the root."""
     parts = path.split("/")
@@ -222,6 +245,11 @@ class CordonAt:
 @dataclass(frozen=True, slots=True)
 class ConfirmedAt:
     provider: ProviderName
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAt:
+    what: str
 
 
 RecordAt: TypeAlias = NodeAt | RequestAt | BuildAt | UploadAt | ComponentAt | InstallationAt | FreezeAt | CordonAt
@@ -301,6 +329,7 @@ Place: TypeAlias = (
     | PausedAt
     | BuildRequestedAt
     | ConfirmedAt
+    | CancelAt
     | BuildsAt
     | UploadsAt
     | LockAt
@@ -403,10 +432,21 @@ def _locked_or_below(at: NodeAt | BuildAt | UploadAt, rest: list[str]) -> Place 
 
 def _ours(rest: list[str]) -> Place | None:
     match rest:
-        case [] | ["leases"] | ["pool-leases"] | ["pool-leases", _] | ["confirmed"] | ["freeze"] | ["cordons"]:
+        case (
+            []
+            | ["leases"]
+            | ["pool-leases"]
+            | ["pool-leases", _]
+            | ["confirmed"]
+            | ["freeze"]
+            | ["cordons"]
+            | ["cancel"]
+        ):
             return _BRANCH
         case ["confirmed", provider]:
             return ConfirmedAt(ProviderName(unquote(provider)))
+        case ["cancel", what]:
+            return CancelAt(unquote(what))
         case ["freeze", provider]:
             return FreezeAt(unquote(provider))
         case ["cordons", name]:

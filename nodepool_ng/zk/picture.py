@@ -37,6 +37,7 @@ from nodepool_ng.zk.locks import in_order
 from nodepool_ng.zk.paths import (
     BuildAt,
     BuildRequestedAt,
+    CancelAt,
     ComponentAt,
     ConfirmedAt,
     ContenderAt,
@@ -79,6 +80,8 @@ class Picture:
         self.cordons: dict[CordonKey, Cordon] = {}
         """By provider, or `paths.ALL`."""
         self.confirmed: set[ProviderName] = set()
+        self.cancels: set[str] = set()
+        """Builds and uploads that an operator wants to end."""
         self.node_contenders: dict[NodeId, Contenders] = {}
         """A key for every lock directory of a node that exists, with or without a record."""
         self.request_contenders: dict[RequestId, Contenders] = {}
@@ -115,6 +118,9 @@ class Picture:
                 return [FlagChange(at, True)]
             case BuildRequestedAt(name) if name not in self.build_requests:
                 self.build_requests.add(name)
+                return [FlagChange(at, True)]
+            case CancelAt(what) if what not in self.cancels:
+                self.cancels.add(what)
                 return [FlagChange(at, True)]
             case ConfirmedAt(provider) if provider not in self.confirmed:
                 self.confirmed.add(provider)
@@ -162,6 +168,9 @@ class Picture:
                 return [FlagChange(at, False)]
             case BuildRequestedAt(name) if name in self.build_requests:
                 self.build_requests.discard(name)
+                return [FlagChange(at, False)]
+            case CancelAt(what) if what in self.cancels:
+                self.cancels.discard(what)
                 return [FlagChange(at, False)]
             case ConfirmedAt(provider) if provider in self.confirmed:
                 self.confirmed.discard(provider)

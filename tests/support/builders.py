@@ -1,9 +1,10 @@
 """A site for builders: configuration with a stand-in for disk-image-create, and eyes on records, clouds and disk."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from nodepool_ng.model.component import BUILDER
 from nodepool_ng.model.image import Build, Upload
@@ -30,6 +31,7 @@ if [ -p "$HOLD" ]; then
     read -r _ < "$HOLD"
 fi
 for format in $formats; do
+    [ -n "$SPARSE" ] && truncate -s "$SPARSE" "$out.$format" && continue
     head -c 300000 /dev/urandom > "$out.$format"
     md5sum "$out.$format" > "$out.$format.md5"
     sha256sum "$out.$format" > "$out.$format.sha256"
@@ -59,9 +61,17 @@ class Yard:
         return self.place.folder / name
 
     def configure(
-        self, *, images: str = "images", north: tuple[str, ...] = (IMAGE,), elements_dir: str = "", **diskimage: object
+        self,
+        *,
+        images: str = "images",
+        north: tuple[str, ...] = (IMAGE,),
+        elements_dir: str = "",
+        more: Mapping[str, object] = MappingProxyType({}),
+        sparse: str = "",
+        **diskimage: object,
     ) -> None:
-        """Write the configuration; `north` are the images of that region, the rest goes into the diskimage."""
+        """Write the configuration; `north` are the images of that region, `more` goes into the file, the rest into the
+        diskimage. With `sparse` its files have that length (as truncate knows it) and take no room."""
         script = self.place.folder / "dib stand-in"
         script.write_text(STAND_IN)
         script.chmod(0o755)
@@ -77,7 +87,7 @@ class Yard:
                         "name": IMAGE,
                         "elements": ["one"],
                         "dib-cmd": f"'{script}'",
-                        "env-vars": {"HOLD": str(self.hold), "FAIL": str(self.fail)},
+                        "env-vars": {"HOLD": str(self.hold), "FAIL": str(self.fail), "SPARSE": sparse},
                         **diskimage,
                     }
                 ],
@@ -91,6 +101,7 @@ class Yard:
                     }
                     for name, listed in (("north", north), ("south", (IMAGE,)))
                 ],
+                **more,
             }
         )
 

@@ -26,8 +26,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": {"model", "listing", "telemetry"},
     # The only places that join everything.
     "launcher": {"model", "config", "drivers", "plan", "shell", "telemetry", "web", "zk"},
-    "builder": {"model", "config", "drivers", "plan", "shell", "telemetry", "zk"},
-    "cli": {"model", "config", "drivers", "explain", "listing", "plan", "sim", "zk"},
+    "builder": {"model", "config", "drivers", "plan", "shell", "telemetry", "web", "zk"},
+    "cli": {"model", "builder", "config", "drivers", "explain", "listing", "plan", "sim", "zk"},
     "sim": {"model", "builder", "drivers", "launcher", "plan", "shell", "zk"},
     "demo": {"model", "builder", "cli", "sim", "zk"},
 }

@@ -45,6 +45,23 @@ def test_the_page_shows_pools_requests_and_why_they_wait() -> None:
     assert "1 failed since" in text
 
 
+def test_the_page_shows_what_builders_do_and_when_they_try_again() -> None:
+    build = {"image": "deb", "began": NOW - 60, "phase": "install.d", "element": "base", "hook": "10-x", "size": 10**9}
+    upload = {"image": "deb", "provider": "north", "began": NOW, "sent": 10**9, "size": 4 * 10**9, "rate": 10**8}
+    waits = {"image": "rpm", "sentence": "it failed once", "until": 1_000_000_000}
+    work = {"hostname": "nb01", "builds": [build], "uploads": [{**upload, "left": 30}], "waiting": [waits]}
+    odd = {"hostname": HOSTILE, "waiting": [{"image": HOSTILE, "sentence": HOSTILE, "until": 1e300}, 7]}
+    with served(full_view(work=(work, odd))) as place:
+        found = parts(place.ask("/").body)
+    text = " ".join(" ".join(found.text).split())
+    assert "install.d: base (10-x)" in text
+    assert "1.0 GB of 4.0 GB at 100.0 MB/s, 0:30 left" in text
+    assert "it failed once" in text
+    assert "next try at 01:46:40 UTC" in text
+    assert "next try at ?" in text
+    assert not [tag for tag, attributes in found.tags if tag == "script" and "src" not in attributes]
+
+
 def test_nothing_comes_from_elsewhere_and_no_script_stands_in_the_page() -> None:
     with served(full_view()) as place:
         answer = place.ask("/")

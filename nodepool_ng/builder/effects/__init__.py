@@ -6,6 +6,7 @@ that a builder whose session has ended publishes nothing.
 """
 
 from nodepool_ng.builder.effects.building import build_image
+from nodepool_ng.builder.effects.cancelling import cancel
 from nodepool_ng.builder.effects.looking import hold_on, let_go, list_images, look_at_disk
 from nodepool_ng.builder.effects.removing import (
     claim_files,
@@ -55,3 +56,5 @@ def effect_of(world: World, action: do.ImageAction) -> Effect[Outcome]:
             return delete_image(world, action)
         case do.SweepEmpty():
             return sweep_empty(world, action)
+        case do.Cancel():
+            return cancel(world, action)

@@ -85,8 +85,10 @@ def order_of(world: World, key: BuildKey, configured: DiskImage, formats: frozen
 def _record(
     world: World, key: BuildKey, configured: DiskImage, result: dib.BuildResult | str, *, by_hand: bool
 ) -> Effect[Outcome]:
-    """Write down what came of a build. A request by hand is done with only after a good one."""
+    """Write down what came of a build. A request by hand is done with only after a good one, or one that an operator
+    cancelled."""
     good = isinstance(result, dib.BuildResult) and result.succeeded
+    by_order = isinstance(result, dib.BuildResult) and result.by_order
     why = result.why if isinstance(result, dib.BuildResult) else result
     path = paths.build(key.image, key.build)
 
@@ -107,7 +109,7 @@ def _record(
             shell_type=configured.shell_type,
         )
         ops: list[Op] = [Set(path, codec.encode_build(record), entry.version)]
-        if good and by_hand and _still_requested(world, key.image):
+        if (good or by_order) and by_hand and _still_requested(world, key.image):
             ops.append(Delete(paths.build_requested(key.image)))
         return [*ops, Delete(contender)]
 
@@ -120,10 +122,10 @@ def _record(
         return Lost(trouble)
     if not good or isinstance(result, str):
         _log.error("Build %s failed: %s", key, why)
-        return NotBuilt(why)
+        return NotBuilt(why, None if isinstance(result, str) else result, by_order)
     sizes = ", ".join(f"{file.format} {file.size / 1e6:.1f} MB" for file in result.files)
     _log.info("Build %s is ready after %.0f s: %s", key, result.duration, sizes)
-    return Built(key, frozenset(file.format for file in result.files))
+    return Built(key, frozenset(file.format for file in result.files), result)
 
 
 def _still_requested(world: World, image: ImageName) -> bool:

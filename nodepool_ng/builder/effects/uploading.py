@@ -89,7 +89,8 @@ def _carry(world: World, provider: Provider, build: Build, key: UploadKey, file:
     if isinstance(order, str):
         return (yield from _failed(world, key, None, order))
     began = world.now
-    answer = yield from call(key.provider, UploadImage(order, world.progress(to)))
+    world.sending.add(to)
+    answer = yield from call(key.provider, UploadImage(order, world.progress(to, file.length)))
     if isinstance(answer, DriverError):
         return (yield from _failed(world, key, None, str(answer), answer))
     external_id = str(answer)
@@ -112,7 +113,7 @@ def _carry(world: World, provider: Provider, build: Build, key: UploadKey, file:
     seconds = max(world.now - began, 0.001)
     rate = file.size / 1e6 / seconds
     _log.info("Upload %s is ready as %s after %.1f s (%.1f MB/s)", key, external_id, seconds, rate)
-    return Uploaded()
+    return Uploaded(seconds)
 
 
 def _order(world: World, provider: Provider, key: UploadKey, file: ImageFile) -> ImageOrder | str:

@@ -118,7 +118,7 @@ def assemble(
         hostname=process.name,
         picture=mirror.picture,
         new_id=new_id,
-        progress=lambda to: lambda count: None,
+        progress=lambda to, size: lambda count: None,
         build_workers=1,
         upload_workers=4,
         now=process.clock.now(),

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from nodepool_ng.builder import claims
+from nodepool_ng.builder.board import Board
 from nodepool_ng.builder.dib import BuildOrder
 from nodepool_ng.builder.files import ImageFile
 from nodepool_ng.builder.jobs import (
@@ -22,6 +23,7 @@ from nodepool_ng.builder.jobs import (
     perform,
 )
 from nodepool_ng.builder.workshop import Workshop
+from nodepool_ng.model.clock import SystemClock
 from nodepool_ng.model.image_action import BuildKey
 from nodepool_ng.model.image_snapshot import OnDisk
 
@@ -37,7 +39,7 @@ def images(tmp_path):
 
 
 def do(job):
-    return perform(job, Cancelling())
+    return perform(job, Cancelling(Board(SystemClock(), "here")))
 
 
 def test_the_disk_shows_builds_their_formats_and_whose_they_are(images):
@@ -135,7 +137,7 @@ def test_a_hook_can_be_asked_to_end_though_the_daemon_blocks_that(tmp_path):
 def test_stopping_ends_a_hook(tmp_path):
     os.mkfifo(tmp_path / "begun")
     os.mkfifo(tmp_path / "never")
-    workshop, over, came = Workshop(), threading.Event(), []
+    workshop, over, came = Workshop(Board(SystemClock(), "here")), threading.Event(), []
     job = hook(tmp_path, f"echo > '{tmp_path / 'begun'}'; read < '{tmp_path / 'never'}'")
     workshop.submit(job, lambda answer: (came.append(answer), over.set()))
     (tmp_path / "begun").read_text()
@@ -159,7 +161,7 @@ def order(images, **changes):
 
 
 def test_nothing_is_built_once_stopping(images):
-    cancelling = Cancelling()
+    cancelling = Cancelling(Board(SystemClock(), "here"))
     cancelling.stop()
     assert perform(RunBuild(order(images), "home", 7), cancelling) == "the builder is stopping"
 
@@ -189,7 +191,7 @@ def test_whatever_goes_wrong_becomes_an_answer(job, answer, monkeypatch):
 
     monkeypatch.setattr("nodepool_ng.builder.workshop.perform", broken)
     came, over = [], threading.Event()
-    Workshop().submit(job, lambda answer: (came.append(answer), over.set()))
+    Workshop(Board(SystemClock(), "here")).submit(job, lambda answer: (came.append(answer), over.set()))
     assert over.wait(20)
     (got,) = came
     assert got == answer or (isinstance(answer, tuple) and answer[0] in got[0]) or str(answer) in str(got)

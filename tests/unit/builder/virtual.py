@@ -238,7 +238,7 @@ class VirtualSite:
             hostname="host",
             picture=mirror.picture,
             new_id=self.hex,
-            progress=lambda to: lambda count: None,
+            progress=lambda to, size: lambda count: None,
             build_workers=1,
             upload_workers=4,
             now=self.timeline.now(),

@@ -44,6 +44,7 @@ class ImageScene:
         self.unlocked_since: dict[BuildKey | UploadKey, float] = {}
         self.running: dict[str, BuildKey] = {}
         self.requested: set[str] = set()
+        self.cancels: set[str] = set()
         self.paused: set[str] = set()
         self.unreadable: set[BuildKey | UploadKey] = set()
         self.empty: set[str] = set()
@@ -139,6 +140,7 @@ class ImageScene:
             unlocked_since=self.unlocked_since,
             paused=self.paused,
             requested=self.requested,
+            cancels=self.cancels,
             disk=self.disk,
             disk_looked=self.disk_looked,
             disk_stale=self.disk_stale,
