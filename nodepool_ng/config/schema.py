@@ -43,6 +43,12 @@ class WebApp(Written):
     listen_address: Text = Field("0.0.0.0", alias="listen_address")
 
 
+class History(Written):
+    path: MaybeText = None
+    days: Count = 14
+    megabytes: Count = 256
+
+
 class ZooKeeperServer(Written):
     host: Text
     port: Port = ZOOKEEPER_PORT
@@ -101,6 +107,7 @@ class Main(Written):
     """The whole main file. Providers stay as they are until their driver is known."""
 
     webapp: Section[WebApp] = Field(default_factory=lambda: WebApp.model_validate({}))
+    history: Section[History] = Field(default_factory=lambda: History.model_validate({}))
     elements_dir: MaybeText = None
     images_dir: MaybeText = None
     build_log_dir: Text = "/var/log/nodepool/builds"

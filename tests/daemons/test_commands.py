@@ -168,3 +168,26 @@ def test_the_console_is_what_the_cloud_keeps(place: Site) -> None:
     (node,) = place.nodes().values()
     assert run(place, "console", node.id).strip()
     assert "There is no node 0000009999" in run(place, "console", "0000009999", status=1)
+
+
+def test_the_life_of_a_node_that_is_gone_is_remembered_with_its_causes(place: Site) -> None:
+    place.environment["STATE_DIRECTORY"] = str(place.folder)
+    filled(place, min_ready=1)
+    (node,) = place.nodes().values()
+    run(place, "request", "small", "--", "true")
+    wait_for(lambda: node.id not in place.nodes() and place.ready(1), "it was used and replaced")
+    (launcher,) = place._running[1:2]
+    launcher.stop()
+    place.launcher()
+    wait_for(lambda: bool(place.children(paths.FACTS)), "a new launcher tells where it is")
+    told = run(place, "history", node.id)
+    for words in ("since min-ready wants one more", "| building ", "| in-use ", "| gone ", "Handing out"):
+        assert words in told, told
+    wait_for(lambda: "| boot " in run(place, "stats"), "statistics are told")
+    rows = {row["stage"]: row for row in json.loads(run(place, "stats", "--by", "label", "--format", "json"))}
+    assert {"boot", "life", "delete", "wait"} <= set(rows)
+    assert rows["boot"]["group"] == "small"
+    assert rows["boot"]["p50"] >= 1
+    order = next(line for line in run(place, "audit").splitlines() if node.id in line)
+    assert "request" in order
+    assert "nodepool request" in told
