@@ -23,20 +23,30 @@ def audit(session: Session, user: str | None, what: str | None, wishes: Wishes) 
     """List what operators did with this program: who, where, when, to what and why."""
 
     def look(connection: Connection) -> tuple[Table[AuditRow], tuple[Damaged, ...]]:
-        listed = connection.ask([Children(paths.AUDIT)])[0]
-        names = sorted(listed.names) if isinstance(listed, Names) else []
-        answers = connection.ask([Get(f"{paths.AUDIT}/{name}") for name in names]) if names else ()
-        rows, damaged = [], []
-        for name, got in zip(names, answers, strict=True):
-            row = _read(got.data) if isinstance(got, Got) else None
-            if row is not None:
-                rows.append(row)
-            elif isinstance(got, Got):
-                damaged.append(Damaged(f"{paths.AUDIT}/{name}", "not a note about an order"))
+        rows, damaged = _notes(connection)
         wanted = [row for row in rows if user in (None, row.user) and (what is None or _touches(row, what))]
         return Table(AUDIT, tuple(wanted)), tuple(damaged)
 
     show_list(session, look, wishes, paths.AUDIT)
+
+
+def notes_about(connection: Connection, what: str) -> list[AuditRow]:
+    """Return the orders that touched something."""
+    return [row for row in _notes(connection)[0] if _touches(row, what)]
+
+
+def _notes(connection: Connection) -> tuple[list[AuditRow], list[Damaged]]:
+    listed = connection.ask([Children(paths.AUDIT)])[0]
+    names = sorted(listed.names) if isinstance(listed, Names) else []
+    answers = connection.ask([Get(f"{paths.AUDIT}/{name}") for name in names]) if names else ()
+    rows, damaged = [], []
+    for name, got in zip(names, answers, strict=True):
+        row = _read(got.data) if isinstance(got, Got) else None
+        if row is not None:
+            rows.append(row)
+        elif isinstance(got, Got):
+            damaged.append(Damaged(f"{paths.AUDIT}/{name}", "not a note about an order"))
+    return rows, damaged
 
 
 def _touches(row: AuditRow, what: str) -> bool:

@@ -38,6 +38,9 @@ def build(reading: Reading) -> tuple[settings.Settings, tuple[Skipped, ...]]:
             zookeeper=_zookeeper(main, secure),
             web=settings.WebSettings(port=main.webapp.port, listen_address=main.webapp.listen_address),
             builder_web=_builder_web(main),
+            history=settings.HistorySettings(
+                path=main.history.path, days=main.history.days or 1, megabytes=main.history.megabytes or 1
+            ),
             elements_dir=main.elements_dir,
             images_dir=main.images_dir,
             build_log_dir=main.build_log_dir,

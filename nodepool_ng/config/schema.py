@@ -50,6 +50,12 @@ class BuilderWebApp(Written):
     listen_address: Text = Field("0.0.0.0", alias="listen_address")
 
 
+class History(Written):
+    path: MaybeText = None
+    days: Count = 14
+    megabytes: Count = 256
+
+
 class ZooKeeperServer(Written):
     host: Text
     port: Port = ZOOKEEPER_PORT
@@ -109,6 +115,7 @@ class Main(Written):
 
     webapp: Section[WebApp] = Field(default_factory=lambda: WebApp.model_validate({}))
     builder_webapp: Section[BuilderWebApp | None] = None
+    history: Section[History] = Field(default_factory=lambda: History.model_validate({}))
     elements_dir: MaybeText = None
     images_dir: MaybeText = None
     build_log_dir: Text = "/var/log/nodepool/builds"

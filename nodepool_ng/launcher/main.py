@@ -27,7 +27,7 @@ from nodepool_ng.launcher.world import World
 from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.clock import Clock, SystemClock
 from nodepool_ng.model.ids import InstallationId, PoolId, ProviderName, Timestamp
-from nodepool_ng.model.settings import Provider, Settings, ZooKeeperSettings
+from nodepool_ng.model.settings import Provider, Settings, WebSettings, ZooKeeperSettings
 from nodepool_ng.shell.api_threads import ApiThreads
 from nodepool_ng.shell.inbox import Inbox
 from nodepool_ng.shell.process import (
@@ -116,6 +116,7 @@ class Launcher:
             )
         store = self._zookeeper = self._store(settings.zookeeper)
         scanner = KeyScanner()
+        self._reporting.remember(settings.history, os.environ)
         ticks = BackgroundScheduler(timezone="UTC")
         with ExitStack() as stack:
             store.start()
@@ -193,6 +194,7 @@ class Launcher:
             witness=self._reporting.witness,
         )
         world.tells_numbers = self._reporting.statsd is not None
+        world.web = _address(settings.web, self._hostname) if self._web else None
         mirror.start()
         return reconciler
 
@@ -280,6 +282,13 @@ class Launcher:
         except Exception:  # noqa: BLE001 - the reconciler's edge: the loop goes on
             _log.exception("No plan could be made; the next one is tried in a second")
             return self._clock.now() + 1.0
+
+
+def _address(web: WebSettings, hostname: str) -> str:
+    """Return where others reach the pages of this launcher."""
+    listens = web.listen_address
+    host = hostname if listens in ("", "0.0.0.0", "::") else listens
+    return f"http://[{host}]:{web.port}" if ":" in host else f"http://{host}:{web.port}"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

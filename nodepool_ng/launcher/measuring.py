@@ -18,6 +18,7 @@ from nodepool_ng.telemetry.meter import Meter
 from nodepool_ng.telemetry.sample import Sample
 from nodepool_ng.telemetry.statsd import Statsd
 from nodepool_ng.zk import paths
+from nodepool_ng.zk.changes import Change
 
 INTERNALS_EVERY = 10
 """Looks between two reports on the launcher itself."""
@@ -35,6 +36,12 @@ class Measures:
 
     def planned(self, took: Seconds) -> None:
         self._meter.tell(events.planned(self._hostname, took))
+
+    def begun(self, world: World, action: do.Action) -> None:
+        pass
+
+    def changed(self, world: World, change: Change) -> None:
+        pass
 
     def ended(self, world: World, action: do.Action, outcome: Outcome) -> None:
         match outcome:

@@ -218,6 +218,7 @@ class Reconciler:
         # The log comes last, since nobody waits for it: by now the first steps are on their way.
         for action in made.actions:
             tell(self.world, action)
+            self._witness.begun(self.world, action)
         self._tell_facts(made)
 
     def _tell_facts(self, made: Plan) -> None:
@@ -272,3 +273,4 @@ class Reconciler:
                     _log.error("A record cannot be used and is left alone: %s", damaged)
                 case _:
                     self._news = max(self._news, self.world.changed(change))
+                    self._witness.changed(self.world, change)

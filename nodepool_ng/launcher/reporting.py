@@ -3,17 +3,22 @@
 import logging
 import socket
 from collections.abc import Callable, Mapping
+from concurrent.futures import TimeoutError as NoAnswer
+from pathlib import Path
 from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from nodepool_ng.drivers import DriverError, registry
-from nodepool_ng.launcher.measuring import Counting, Measures, observer
+from nodepool_ng.launcher.measuring import PATIENCE, Counting, Measures, observer
 from nodepool_ng.launcher.reconciler import Reconciler
+from nodepool_ng.launcher.recording import SAMPLE_EVERY, Recorder, samples
 from nodepool_ng.launcher.showcase import Showcase
+from nodepool_ng.launcher.witness import All, Witness
 from nodepool_ng.model.clock import Clock
-from nodepool_ng.model.settings import Provider, WebSettings
+from nodepool_ng.model.settings import HistorySettings, Provider, WebSettings
 from nodepool_ng.telemetry.health import Health
+from nodepool_ng.telemetry.history import History
 from nodepool_ng.telemetry.meter import Meters
 from nodepool_ng.telemetry.prometheus import Prometheus
 from nodepool_ng.telemetry.statsd import from_environment
@@ -31,12 +36,23 @@ class Reporting:
         self.statsd = from_environment(environment)
         self.meters = Meters(Prometheus(), self.statsd)
         self._hostname = socket.gethostname()
-        self.witness = Measures(self.meters, self._hostname)
+        self.history: History | None = None
+        self._measures = Measures(self.meters, self._hostname)
+        self.witness: Witness = self._measures
         self.health = Health(clock)
+
+    def remember(self, settings: HistorySettings, environment: Mapping[str, str]) -> None:
+        """Begin to write history; before the reconciler is made."""
+        self.history = History(_place(settings, environment), settings.days, settings.megabytes)
+        self.history.start()
+        self.witness = All(self._measures, Recorder(self.history))
 
     def start(self, ticks: BackgroundScheduler, web: WebSettings | None) -> Callable[[], None]:
         """Begin to count and to serve; return what ends both."""
         ends: list[Callable[[], None]] = []
+        if self.history is not None:
+            ticks.add_job(self._sample, "interval", seconds=SAMPLE_EVERY, max_instances=1, coalesce=True)
+            ends.append(self.history.stop)
         if self.statsd is not None:
             self.statsd.start()
             counting = Counting(self.showcase, self.statsd, self._hostname)
@@ -49,7 +65,7 @@ class Reporting:
             from nodepool_ng.web.app import make_app
             from nodepool_ng.web.serve import WebServer
 
-            app = make_app(self.showcase, self.meters.prometheus, self.health, self._hostname)
+            app = make_app(self.showcase, self.meters.prometheus, self.health, self._hostname, history=self.history)
             server = WebServer(app, web)
             server.start()
             ends.insert(0, server.stop)
@@ -59,6 +75,16 @@ class Reporting:
                 end()
 
         return stop
+
+    def _sample(self) -> None:
+        """Note how full pools are; on the ticks' thread."""
+        try:
+            view = self.showcase.look().result(PATIENCE)
+        except NoAnswer:
+            return  # the counting tells of it
+        if self.history is not None:
+            for sample in samples(view):
+                self.history.tell(sample)
 
     def observe(self, provider: Provider) -> Callable[[str, str, str, int | None, float], None]:
         """Return what a provider's driver tells of its calls."""
@@ -75,3 +101,11 @@ class Reporting:
             self.showcase.put(reconciler.view(letters, verbs))
         except Exception:  # noqa: BLE001 - the reconciler's edge: it goes on without being seen
             _log.exception("No view could be made")
+
+
+def _place(settings: HistorySettings, environment: Mapping[str, str]) -> Path | None:
+    """Return where history is kept: where the configuration says, else in the service manager's folder for us."""
+    folder = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    if settings.path is not None:
+        return Path(settings.path)
+    return Path(folder) / "history.sqlite" if folder else None

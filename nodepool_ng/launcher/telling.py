@@ -18,7 +18,7 @@ def tell(world: World, action: do.Action) -> None:
         _log.debug("%s %s", type(action).__name__, action.provider)
         return
     if _log.isEnabledFor(logging.INFO):
-        _log.info("%s%s: %s", _ids(world, action), _what(action), sentence(action.why))
+        _log.info("%s%s: %s", _ids(world, action), what(action), sentence(action.why))
 
 
 def tell_alarm(provider: ProviderName, alarm: str) -> None:
@@ -47,7 +47,18 @@ def _ids(world: World, action: do.Action) -> str:
     return "".join(parts)
 
 
-def _what(action: do.Action) -> str:
+def names_of(action: do.Action) -> list[tuple[str, str]]:
+    """Return the nodes and the request that an action is about, by kind and id."""
+    one = getattr(action, "node", None)
+    named = [str(one)] if one else []
+    named += [node for node in getattr(action, "nodes", ()) if isinstance(node, str)]
+    found = [("node", name) for name in dict.fromkeys(named)]
+    request = getattr(action, "request", None) or action.why.request
+    return [*found, ("request", request)] if request else found
+
+
+def what(action: do.Action) -> str:
+    """Return what is done, in words."""
     match action:
         case do.HandOut():
             return f"Handing out {', '.join(action.nodes)} from {action.provider}/{action.pool}"

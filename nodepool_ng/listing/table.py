@@ -44,6 +44,10 @@ class Format(StrEnum):
     WIDE = "wide"
     """The pretty form, of which a list may have more columns."""
 
+    @property
+    def for_people(self) -> bool:
+        return self in (Format.PRETTY, Format.WIDE)
+
 
 def printable(text: str) -> str:
     """Return `text` with everything that a terminal would not just print written as an escape."""

@@ -42,6 +42,15 @@ class WebSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistorySettings:
+    """Where launchers keep what happened, for how long, and how large that may become at most."""
+
+    path: str | None = None
+    days: float = 14
+    megabytes: float = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
     """An entry of a timetable: from when on so many nodes are to be ready, until the next entry's time comes. `cron` is
     a line of a crontab without the command, in the time zone of the launcher's machine."""
@@ -241,6 +250,7 @@ class Settings:
     web: WebSettings = WebSettings()
     builder_web: WebSettings | None = None
     """Where builders serve their numbers; None: nowhere."""
+    history: HistorySettings = HistorySettings()
     elements_dir: str | None = None
     images_dir: str | None = None
     build_log_dir: str = "/var/log/nodepool/builds"

@@ -13,16 +13,23 @@ from nodepool_ng.model.clock import Clock, SystemClock
 from nodepool_ng.model.view import View
 from nodepool_ng.telemetry import gauges
 from nodepool_ng.telemetry.health import Health
+from nodepool_ng.telemetry.history import History
 from nodepool_ng.telemetry.prometheus import CONTENT_TYPE, Prometheus
 from nodepool_ng.web.compat import Compat
 from nodepool_ng.web.live import Live
+from nodepool_ng.web.past import Past
 from nodepool_ng.web.source import NothingYet, Showcase, fresh
 
 STATIC = Path(__file__).parent / "static"
 
 
 def make_app(
-    showcase: Showcase, prometheus: Prometheus, health: Health, hostname: str, clock: Clock | None = None
+    showcase: Showcase,
+    prometheus: Prometheus,
+    health: Health,
+    hostname: str,
+    clock: Clock | None = None,
+    history: History | None = None,
 ) -> FastAPI:
     """Return the application of a launcher. `hostname` is the short one."""
     live = Live(showcase)
@@ -49,6 +56,7 @@ def make_app(
         exception_handlers={404: _not_found, NothingYet: _nothing_yet},
         routes=[
             *compat.routes(),
+            *Past(history).routes(),
             Route("/metrics", metrics),
             Route("/health", healthy),
             Route("/", live.page),
