@@ -450,16 +450,19 @@ Action: TypeAlias = (
 )
 
 
+_ONE_OF_MANY = (CreateServer, DeleteServer, AttachAddress, KeepConsole)
+_ASKS_CLOUDS = (*_ONE_OF_MANY, SweepNetwork, ListServers, ReadCapacity)
+
+
 def cloud_of(action: object) -> ProviderName | None:
     """Return the provider whose cloud the action asks, None where it asks none."""
-    asks = CreateServer | DeleteServer | AttachAddress | KeepConsole | SweepNetwork | ListServers | ReadCapacity
-    return action.provider if isinstance(action, asks) else None
+    return action.provider if isinstance(action, _ASKS_CLOUDS) else None
 
 
 def waits_its_turn(action: object) -> bool:
     """Tell whether the action's call is one of many, which are made at the pace that a cloud allows. Looks are few, and
     everything else depends on them."""
-    return isinstance(action, CreateServer | DeleteServer | AttachAddress | KeepConsole)
+    return isinstance(action, _ONE_OF_MANY)
 
 
 def subjects(action: Action) -> tuple[Subject, ...]:

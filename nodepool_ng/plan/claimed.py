@@ -10,6 +10,7 @@ from nodepool_ng.model.action import (
     LaunchNodes,
     Release,
     RetireNode,
+    node_subject,
 )
 from nodepool_ng.model.ids import LabelName, NodeId
 from nodepool_ng.model.lifecycle import NodeState
@@ -36,10 +37,12 @@ def go_on(desk: Desk, request: NodeRequest) -> None:
     if pool is None:
         desk.agenda.add(_released(request))
         return
-    bereft = [node for node in nodes if node.id in s.bereft and node.state is NodeState.READY]
+    bereft = [node for node in nodes if node.id in s.bereft and node.state is NodeState.READY] if s.bereft else None
     if bereft:
         _drop(desk, request, bereft)
         return
+    if len(nodes) == len(request.labels) and not any(desk.agenda.free(node_subject(node.id)) for node in nodes):
+        return  # something is under way for each of them; there will be news of all
     steps = {node.id: progress(s, node) for node in nodes if _is_building(desk, node)}
     failed = next((step.reason for step in steps.values() if isinstance(step, Failed)), None)
     if failed is not None:
@@ -53,7 +56,10 @@ def go_on(desk: Desk, request: NodeRequest) -> None:
     if any(isinstance(step, NoRoom) for step in steps.values()):
         return
     booted = {node_id: step for node_id, step in steps.items() if isinstance(step, Booted)}
-    desk.ledger.landed(pool.provider, len(booted))
+    if booted:
+        desk.ledger.landed(pool.provider, len(booted))
+    if len(nodes) == len(request.labels) and len(booted) < len(steps):
+        return  # nothing is missing, and not everything is up
     order = matched(
         request.labels,
         sorted(nodes, key=lambda node: (node.state is not NodeState.READY, node.id not in booted, node.id)),

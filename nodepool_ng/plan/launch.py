@@ -130,7 +130,7 @@ def own_server(s: Snapshot, node: Node) -> Server | None:
     """Return the server of the node's present attempt. Should the cloud have made two, it is the recorded one, or
     else the older. Should it have forgotten a server's metadata, the record knows it all the same."""
     facts = s.facts.get(node.provider) if node.provider else None
-    if facts is None:
+    if facts is None or not (node.server_id or node.id in facts.by_node):
         return None
     named = facts.servers.get(ServerId(node.server_id)) if node.server_id else None
     if named is not None and unmarked(named):
