@@ -56,6 +56,8 @@ def name_of(path: str) -> str | None:
             return f"upload {image}-{build} {provider} {id}"
         case paths.PausedAt(image) | paths.BuildRequestedAt(image):
             return f"image {image}"
+        case paths.CancelAt(what):
+            return f"work {what}"
         case paths.FreezeAt(name):
             return f"provider {name}"
         case paths.ConfirmedAt(name):

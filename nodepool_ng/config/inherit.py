@@ -63,6 +63,8 @@ def merged(name: str, images: Mapping[str, schema.DiskImage], secret: dict[str, 
         python_path=_last((image.python_path for image in chain), default.python_path),
         shell_type=_last((image.shell_type for image in chain), default.shell_type),
         metadata=images[name].metadata,
+        gate=next((image.gate for image in reversed(chain) if image.gate is not None), default.gate),
+        check=_last((image.check for image in chain), default.check),
     )
 
 

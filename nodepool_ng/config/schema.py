@@ -107,6 +107,8 @@ class DiskImage(Written):
     username: MaybeText = None
     python_path: MaybeText = None
     shell_type: MaybeText = None
+    gate: MaybeFlag = None
+    check: MaybeText = None
     metadata: Properties = Field(default_factory=dict)
 
 

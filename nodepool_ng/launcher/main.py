@@ -19,6 +19,7 @@ import nodepool_ng
 from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
 from nodepool_ng.drivers import Driver, DriverError, registry
 from nodepool_ng.drivers.keyscan import KeyScanner, NotScanned, Probe, Scanned
+from nodepool_ng.launcher.checks import Checks
 from nodepool_ng.launcher.reconciler import BrokenFiles, Reconciler, Reconfigured
 from nodepool_ng.launcher.registration import pool_keys
 from nodepool_ng.launcher.reporting import Reporting
@@ -187,6 +188,7 @@ class Launcher:
             store=store,
             clouds=self._api,
             scanner=_Scans(scanner, self._clock),
+            workshop=Checks(),
             clock=self._clock,
             hostname=self._hostname,
             post=self._inbox.post,

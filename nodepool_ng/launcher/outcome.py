@@ -6,6 +6,7 @@ from typing import TypeAlias
 from nodepool_ng.drivers import Capacity, DriverError, Listing, Swept
 from nodepool_ng.model.hosts import HostSeen
 from nodepool_ng.model.ids import AttemptId, NodeId
+from nodepool_ng.model.snapshot import Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,18 @@ class Addressed:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleKept:
-    """An attempt's console is in the log, or cannot be had."""
+    """An attempt's console is in the log, or (no text) cannot be had."""
 
     attempt: AttemptId
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryChecked:
+    """The check of its image was run on a canary."""
+
+    node: NodeId
+    found: Checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +138,5 @@ Outcome: TypeAlias = (
     | HostSilent
     | NotBacked
     | SweptUp
+    | CanaryChecked
 )

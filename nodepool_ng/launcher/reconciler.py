@@ -35,7 +35,7 @@ from nodepool_ng.model.ids import PoolId, ProviderName, Seconds, Timestamp
 from nodepool_ng.model.settings import Settings
 from nodepool_ng.model.view import Backlog, View
 from nodepool_ng.plan import Plan, plan
-from nodepool_ng.shell.runner import Answered, Clouds, Hooks, Runner, Scanner
+from nodepool_ng.shell.runner import Answered, Clouds, Hooks, Runner, Scanner, Workshop
 from nodepool_ng.zk.changes import Change, Completed, DamageChange, FenceLost, FencePassed
 from nodepool_ng.zk.codec import Damaged
 from nodepool_ng.zk.mirror import Message, Mirror
@@ -86,6 +86,7 @@ class Reconciler:
         post: Callable[[Any], None],
         settle: Seconds,
         hooks: Hooks | None = None,
+        workshop: Workshop | None = None,
         witness: Witness = NOBODY,
     ) -> None:
         self.world = world
@@ -105,6 +106,7 @@ class Reconciler:
             submit=mirror.submit,
             clouds=clouds,
             scanner=scanner,
+            workshop=workshop,
             post=post,
             fence=self._fence,
             ended=self._ended,

@@ -2,23 +2,30 @@
 
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
+from nodepool_ng.model.gate import CANARY
 from nodepool_ng.model.ids import NodeId, PoolName, ProviderName
 from nodepool_ng.model.lifecycle import NodeEvent, NodeState
-from nodepool_ng.model.node import Node, moved
+from nodepool_ng.model.node import NO_EXTRA, Node, moved
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.server import Server
 from nodepool_ng.zk import paths
 
 
 def fresh_node(
-    world: World, provider: ProviderName, pool: PoolName, launch: do.Launch, request: NodeRequest | None
+    world: World,
+    provider: ProviderName,
+    pool: PoolName,
+    launch: do.Launch,
+    request: NodeRequest | None,
+    canary: str | None = None,
 ) -> Node:
-    """Return the record of a node that is to be launched, as it is before the first server is asked for."""
+    """Return the record of a node that is to be launched, as it is before the first server is asked for. `canary` is
+    the path of the upload that it has to prove."""
     settings = world.settings.providers[provider]
     label = settings.pools[pool].labels[launch.label]
     image: dict[str, object]
     if label.diskimage is not None:
-        upload = world.uploads.get((label.diskimage, provider))
+        upload = world.upload_at(canary) if canary else world.uploads.get((label.diskimage, provider))
         configured = settings.images.get(label.diskimage)
         image = {
             "image_id": paths.upload(upload.image, upload.build, upload.provider, upload.id) if upload else None,
@@ -58,6 +65,8 @@ def fresh_node(
         attributes=dict(attributes) if attributes is not None else None,
         attempt=world.new_attempt(),
         attempts=1,
+        comment=f"canary of image {label.diskimage}" if canary else None,
+        extra={CANARY: canary} if canary else NO_EXTRA,
         **image,  # type: ignore[arg-type]
     )
 

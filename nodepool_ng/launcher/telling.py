@@ -109,4 +109,6 @@ _PHRASES: dict[type[do.Action], str] = {
     do.UnlockBacking: "Removing a lasting lock",
     do.ListServers: "Listing servers",
     do.ReadCapacity: "Reading capacity",
+    do.CheckCanary: "Running the image's check",
+    do.JudgeUpload: "Judging the image",
 }

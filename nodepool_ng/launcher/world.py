@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from nodepool_ng.drivers import DriverError, Listing, Misconfigured, NoCapacity, Throttled, Unavailable
 from nodepool_ng.launcher.backings import Backings
+from nodepool_ng.launcher.canaries import Canaries
 from nodepool_ng.launcher.clouds import CloudFacts, grown, shifted
 from nodepool_ng.launcher.hosts import HostFacts
 from nodepool_ng.launcher.memory import Memory
@@ -19,6 +20,7 @@ from nodepool_ng.launcher.outcome import (
     Addressed,
     Adopted,
     Asked,
+    CanaryChecked,
     CapacityRead,
     CloudFailed,
     ConsoleKept,
@@ -40,6 +42,7 @@ from nodepool_ng.model import action as do
 from nodepool_ng.model.action import Action, Subject, subjects
 from nodepool_ng.model.census import Census, PoolKey
 from nodepool_ng.model.freeze import NOT_FROZEN, Freeze
+from nodepool_ng.model.gate import proves
 from nodepool_ng.model.ids import (
     AttemptId,
     ImageName,
@@ -53,7 +56,7 @@ from nodepool_ng.model.ids import (
     Timestamp,
 )
 from nodepool_ng.model.image import Upload
-from nodepool_ng.model.lifecycle import ImageState, NodeState, RequestState
+from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.reason import Code
@@ -111,6 +114,7 @@ class World:
         self.clouds = CloudFacts(installation)
         self.hosts = HostFacts(settings)
         self.backings = Backings(settings)
+        self.canaries = Canaries()
         self.census = Census(self._cost)
         self.uploads: dict[tuple[ImageName, ProviderName], Upload] = {}
         self.leased: set[ProviderName] = set()
@@ -255,6 +259,7 @@ class World:
         if entry is None:
             self.census.drop(node_id)
             self.hosts.gone(node_id)
+            self.canaries.gone(node_id)
         elif entry.record is not before:
             self.census.put(entry.record)
             if entry.record.attempt is None:
@@ -282,13 +287,17 @@ class World:
 
     def images_changed(self) -> None:
         """Find the upload to boot from, for each image and provider: the ready one that became so last."""
-        newest: dict[tuple[ImageName, ProviderName], Upload] = {}
-        for entry in self.picture.uploads.values():
-            upload = entry.record
-            key = (upload.image, upload.provider)
-            if upload.state is ImageState.READY and (key not in newest or upload.state_time > newest[key].state_time):
-                newest[key] = upload
-        self.uploads = newest
+        self.uploads = self.canaries.sorted_out(entry.record for entry in self.picture.uploads.values())
+
+    def upload_at(self, path: str) -> Upload | None:
+        """Return the upload whose record is at a path."""
+        at = paths.parse(path)
+        entry = self.picture.uploads.get(at) if isinstance(at, paths.UploadAt) else None
+        return entry.record if entry is not None else None
+
+    def _is_canary(self, node_id: NodeId) -> bool:
+        node = self.census.nodes.get(node_id)
+        return node is not None and proves(node) is not None
 
     def registry_changed(self) -> None:
         pools = frozenset(entry.record.id for entry in self.picture.components.values() if entry.record.id)
@@ -374,8 +383,12 @@ class World:
                 if isinstance(error, Throttled | Misconfigured):
                     assert isinstance(action, do.AttachAddress)
                     self.clouds.refused(action.provider, error, self.now)
-            case ConsoleKept(attempt):
+            case ConsoleKept(attempt, text):
                 self.memory.consoles.add(attempt)
+                if isinstance(action, do.KeepConsole) and self._is_canary(action.node):
+                    self.canaries.came_up_short(action.node, text)
+            case CanaryChecked(node, found):
+                self.canaries.checked[node] = found
             case CloudFailed(error):
                 self._cloud_failed(action, error)
             case HostLooked(seen):
@@ -416,6 +429,8 @@ class World:
             request_locks=self._request_locks,
             unlocked_since=self._unlocked_since,
             uploads=self.uploads,
+            at_gate=self.canaries.at_gate,
+            checked=self.canaries.checked,
             facts=self.clouds.facts,
             in_flight=in_flight,
             attempts=self._attempts,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from nodepool_ng.model.backing import Cut
+from nodepool_ng.model.gate import Gate
 from nodepool_ng.model.hosts import Knock
 from nodepool_ng.model.ids import (
     AttemptId,
@@ -82,12 +83,36 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchNodes:
-    """Launch nodes for a request that is claimed already, or (no request) for the warm pool."""
+    """Launch nodes for a request that is claimed already, or (no request) for the warm pool, or (`canary`) to prove an
+    upload, which is named by its path."""
 
     request: RequestId | None
     provider: ProviderName
     pool: PoolName
     launches: tuple[Launch, ...]
+    why: Reason
+    canary: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckCanary:
+    """Run the image's own check on a canary that is up. `timeout` is in seconds."""
+
+    node: NodeId
+    server: ServerId
+    host_keys: tuple[str, ...]
+    command: str
+    timeout: float
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeUpload:
+    """Write down what an upload's canary has shown."""
+
+    node: NodeId
+    upload: str
+    gate: Gate
     why: Reason
 
 
@@ -447,6 +472,8 @@ Action: TypeAlias = (
     | UnlockBacking
     | ListServers
     | ReadCapacity
+    | CheckCanary
+    | JudgeUpload
 )
 
 
@@ -521,6 +548,8 @@ def subjects(action: Action) -> tuple[Subject, ...]:
             | SpoilBacking()
             | ReleaseBacking()
             | UnlockBacking()
+            | CheckCanary()
+            | JudgeUpload()
         ):
             return (node_subject(action.node),)
         case _:

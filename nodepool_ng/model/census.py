@@ -7,6 +7,7 @@ of nodes that need nothing, so the ones that may need something are found by sta
 from collections.abc import Callable, Iterable
 from typing import TypeAlias, TypeVar
 
+from nodepool_ng.model.gate import proves
 from nodepool_ng.model.ids import LabelName, NodeId, PoolName, ProviderName, RequestId, TenantName
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
@@ -147,7 +148,8 @@ class Census:
 
 
 def _warm(node: Node) -> bool:
-    return node.allocated_to is None and (node.state is NodeState.READY or node.state in _LAUNCHING)
+    there = node.state is NodeState.READY or node.state in _LAUNCHING
+    return there and node.allocated_to is None and proves(node) is None
 
 
 def _discard(index: dict[_Key, dict[NodeId, Node]], key: _Key, node_id: NodeId) -> None:

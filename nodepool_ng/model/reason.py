@@ -51,6 +51,9 @@ class Code(StrEnum):
     KNOWN = "known"
     SESSION_LOST = "session-lost"
     SLOT_EMPTY = "slot-empty"
+    CANARY = "canary"
+    CANARY_PASSED = "canary-passed"
+    CANARY_FAILED = "canary-failed"
     OUT_OF_DATE = "out-of-date"
     HOST_SILENT = "host-silent"
     SLOTS_WANTED = "slots-wanted"
@@ -152,6 +155,9 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.ALL_UPLOADED: "it is uploaded everywhere, and delete-after-upload is set",
         Code.KNOWN: "there is a record of it",
         Code.SESSION_LOST: "the session that held the lock is over",
+        Code.CANARY: "a new upload of {detail} has to prove itself",
+        Code.CANARY_PASSED: "its canary came up, so nodes are made from it",
+        Code.CANARY_FAILED: "its canary failed, so it does not come into service: {detail}",
         Code.SLOT_EMPTY: "the machine {detail} has room for a node that is not there",
         Code.OUT_OF_DATE: "the configuration or the machine {detail} changed",
         Code.HOST_SILENT: "its machine cannot be used: {detail}",

@@ -90,6 +90,10 @@ class DiskImage:
     python_path: str = "auto"
     shell_type: str | None = None
     metadata: Mapping[str, Json] = field(default_factory=_nothing)
+    gate: bool = False
+    """A new upload comes into service only once a canary has come up from it."""
+    check: str | None = None
+    """A command that a canary has to pass, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

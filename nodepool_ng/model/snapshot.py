@@ -98,6 +98,14 @@ class Addressing:
     """The cloud's words where it has none left."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What an image's check found on a canary that came up after so many seconds; None: nothing."""
+
+    booted_after: Seconds
+    trouble: str | None = None
+
+
 QUARANTINED_AFTER = 6
 """Deletes asked for in vain after which an operator is told; by then about three minutes have passed."""
 
@@ -124,6 +132,10 @@ class Snapshot:
     """Since when a pending request has been seen without a lock."""
     uploads: Mapping[tuple[ImageName, ProviderName], Upload]
     """The ready upload to boot from."""
+    at_gate: Mapping[tuple[ImageName, ProviderName], str] = field(default_factory=_nothing)
+    """The newest upload that has to prove itself before it comes into service, by its path."""
+    checked: Mapping[NodeId, Checked] = field(default_factory=_nothing)
+    """Canaries that the check of their image was run on."""
     facts: Mapping[ProviderName, ProviderFacts]
     in_flight: Mapping[Subject, Action]
     attempts: Mapping[AttemptId, Attempt] = field(default_factory=_nothing)

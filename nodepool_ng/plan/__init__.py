@@ -13,6 +13,7 @@ from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.ids import ProviderName, RequestId, Timestamp
 from nodepool_ng.model.reason import Reason
 from nodepool_ng.model.snapshot import Snapshot
+from nodepool_ng.plan.canary import plan_canaries
 from nodepool_ng.plan.desk import laid_out
 from nodepool_ng.plan.housekeeping import plan_housekeeping
 from nodepool_ng.plan.leaks import plan_leaks
@@ -50,6 +51,7 @@ def plan(snapshot: Snapshot) -> Plan:
     alarms = plan_leaks(snapshot, agenda)
     desk = laid_out(snapshot, agenda)
     plan_requests(desk)
+    plan_canaries(desk)
     plan_warm(desk)
     plan_looks(snapshot, agenda)
     plan_housekeeping(snapshot, agenda)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from nodepool_ng.model.action import Subject
+from nodepool_ng.model.gate import in_service
 from nodepool_ng.model.ids import ImageName, ProviderName, Timestamp
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.image_action import BuildKey, Destination, ImageAction, UploadKey, image_subjects
@@ -79,12 +80,12 @@ class Stock:
 
     @cached_property
     def in_service(self) -> Mapping[tuple[ImageName, ProviderName], tuple[UploadKey, ...]]:
-        """Return the ready uploads of each image in each provider, the newest first. Those of a build whose deletion
-        was ordered do not count."""
+        """Return the uploads of each image in each provider that nodes may be made from, the newest first. Those of a
+        build whose deletion was ordered do not count."""
         found: dict[tuple[ImageName, ProviderName], list[tuple[Timestamp, str, UploadKey]]] = {}
         for key, upload in self._s.uploads.items():
             build = self._s.builds.get(key.of)
-            if upload.state is ImageState.READY and not (build and build.state is ImageState.DELETING):
+            if in_service(upload) and not (build and build.state is ImageState.DELETING):
                 row = (upload.state_time, f"{key.build}/{key.id}", key)
                 found.setdefault((key.image, key.provider), []).append(row)
         return {where: tuple(key for _, _, key in sorted(rows, reverse=True)) for where, rows in found.items()}

@@ -5,6 +5,7 @@ the newest good build. A file is only removed if it is noted beside it that it b
 builder on an empty or a wrong ZooKeeper keeps all it has.
 """
 
+from nodepool_ng.model.gate import in_service
 from nodepool_ng.model.ids import ImageName, Seconds
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.image_action import (
@@ -75,9 +76,13 @@ def _upload_unwanted(s: ImageSnapshot, stock: Stock, agenda: Agenda, key: Upload
         return Reason(code=Code.FAILED) if agenda.due(upload.state_time + FAILED_SHOWN) else None
     if key.image not in s.settings.diskimages or (provider is not None and key.image not in provider.images):
         return Reason(code=Code.NOT_CONFIGURED)
-    if provider is not None and key not in stock.in_service[key.image, key.provider][:KEEP]:
-        return Reason(code=Code.OBSOLETE)
-    return None
+    if provider is None:
+        return None
+    if not in_service(upload):
+        # one that did not prove itself stays to be seen, and so that it is not uploaded once more
+        newest = stock.newest(key.image)
+        return None if newest is not None and newest[0] == key.of else Reason(code=Code.OBSOLETE)
+    return None if key in stock.in_service[key.image, key.provider][:KEEP] else Reason(code=Code.OBSOLETE)
 
 
 def _our_concern(s: ImageSnapshot, image: ImageName, build: Build) -> bool:

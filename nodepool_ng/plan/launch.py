@@ -18,6 +18,7 @@ from nodepool_ng.model.action import (
     SpoilBacking,
 )
 from nodepool_ng.model.backing import place_of
+from nodepool_ng.model.gate import proves
 from nodepool_ng.model.ids import NodeId, Seconds, ServerId, Timestamp
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.reason import Code, Reason, Trouble
@@ -84,7 +85,8 @@ def progress(s: Snapshot, node: Node) -> Progress:
         return NoRoom(_attempt_failed(node, "the cloud forgot the server's metadata, and it failed", Trouble.STATUS))
     step = _with_server(s, node, provider, label, server, deadline)
     lost = isinstance(step, Failed) or (isinstance(step, Do) and isinstance(step.action, RetryNode))
-    if lost and label.console_log and node.attempt not in s.consoles and _can_tell(server):
+    told = label.console_log or proves(node) is not None
+    if lost and told and node.attempt not in s.consoles and _can_tell(server):
         why = step.reason if isinstance(step, Failed) else _launching(node)
         return Do(KeepConsole(node=node.id, provider=provider.name, server=server.id, why=why))
     return step
@@ -188,7 +190,7 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
         case AttemptState.FRESH if s.now >= deadline:
             detail = f"no server could be asked for within {provider.launch_timeout:g} s"
             return _again(s, node, provider, detail, Trouble.CREATE_TIMEOUT)
-        case AttemptState.FRESH if label.diskimage is not None and (label.diskimage, provider.name) not in s.uploads:
+        case AttemptState.FRESH if _without_image(s, node, provider, label):
             return Failed(replace(_launching(node), code=Code.NO_IMAGE))
         case AttemptState.FRESH if freeze_of(s, provider.name).creates:
             return NoRoom(replace(_launching(node), code=Code.FROZEN))
@@ -223,6 +225,13 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
             return Wait(deadline)
 
 
+def _without_image(s: Snapshot, node: Node, provider: Provider, label: PoolLabel) -> bool:
+    """Tell whether there is nothing to boot from; a canary boots from an upload of its own."""
+    if proves(node) is not None or label.diskimage is None:
+        return False
+    return (label.diskimage, provider.name) not in s.uploads
+
+
 def _without_slot(s: Snapshot, node: Node, provider: Provider, deadline: Timestamp) -> Progress:
     """A node that waits for a slot: `plan.metastatic` gives it one, or asks for a node to be cut."""
     attempt = s.attempts.get(node.attempt) if node.attempt else None
@@ -242,7 +251,7 @@ def _spoiled(s: Snapshot, provider: Provider, backing: NodeId) -> bool:
 
 def _reachable(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, server: Server) -> Progress:
     assert node.attempt is not None
-    if not label.host_key_checking:
+    if not label.host_key_checking and proves(node) is None:
         return Booted(node=node.id, server=server.id, host_keys=())
     scan = s.scans.get(node.attempt)
     if scan is not None and scan.error is None:

@@ -16,12 +16,14 @@ from nodepool_ng.model.action import (
     request_subject,
     warm_subject,
 )
+from nodepool_ng.model.gate import proves
 from nodepool_ng.model.ids import NodeId, ProviderName, Seconds, ServerId
 from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot, drained, freeze_of
+from nodepool_ng.plan.canary import plan_canary
 from nodepool_ng.plan.launch import Do, Failed, NoRoom, Wait, configured, progress
 from nodepool_ng.plan.pace import Agenda
 from nodepool_ng.plan.static import is_static
@@ -113,6 +115,9 @@ def _warm_building(s: Snapshot, agenda: Agenda, node: Node) -> None:
         return
     if node.state is NodeState.INIT:
         agenda.add(AdoptNode(node=node.id, why=_reason(node, Code.ADOPTED)))
+        return
+    if (upload := proves(node)) is not None:
+        plan_canary(s, agenda, node, upload)
         return
     if node.allocated_to is not None and node.allocated_to not in s.requests and never_asked(s, node):
         agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, Code.REQUEST_GONE)))

@@ -42,7 +42,9 @@ def plan_warm(desk: Desk) -> None:
 def _fill(desk: Desk, label: Label) -> None:
     have = {key: count for key, count in desk.s.nodes.warm.get(label.name, {}).items() if count}
     for action in desk.s.in_flight.values():
-        if isinstance(action, LaunchNodes) and action.request is None and action.launches[0].label == label.name:
+        if not isinstance(action, LaunchNodes) or action.canary is not None:
+            continue
+        if action.request is None and action.launches[0].label == label.name:
             key = (action.provider, action.pool)
             have[key] = have.get(key, 0) + len(action.launches)
     ready = sum(have.values())

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from nodepool_ng.model.component import KINDS
 from nodepool_ng.model.freeze import NOT_FROZEN
+from nodepool_ng.model.gate import in_service
 from nodepool_ng.model.ids import ImageName, ProviderName, Timestamp
 from nodepool_ng.model.lifecycle import ImageState, NodeState, RequestState
 from nodepool_ng.model.quota import CORES, INSTANCES, RAM, Resources
@@ -113,7 +114,7 @@ def _requests(view: View) -> Iterator[Sample]:
 def _images(view: View) -> Iterator[Sample]:
     newest: dict[tuple[ImageName, ProviderName], Timestamp] = {}
     for upload in view.uploads:
-        if upload.state is ImageState.READY:
+        if in_service(upload):
             key = (upload.image, upload.provider)
             newest[key] = max(upload.state_time, newest.get(key, 0))
     for (image, provider), since in sorted(newest.items()):

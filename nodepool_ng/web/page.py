@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from nodepool_ng.listing.work import WorkRow, amount, duration, work_rows
 from nodepool_ng.model.freeze import NOT_FROZEN, forbidden
+from nodepool_ng.model.gate import gate_of, in_service
 from nodepool_ng.model.ids import ImageName, LabelName, PoolName, ProviderName, Timestamp
 from nodepool_ng.model.image import Build
 from nodepool_ng.model.lifecycle import NODE_STATES, ImageState, NodeState, RequestState
@@ -95,6 +96,9 @@ class UploadCell:
     since: Timestamp | None
     uploading: bool
     stale: bool
+    gate: str = ""
+    """Where an upload stands that is not in service."""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,18 +326,23 @@ def _cells(view: View) -> Mapping[ImageName, Mapping[str, UploadCell]]:
     wanted = {(image, p.name) for p in view.settings.providers.values() for image in p.images}
     newest: dict[tuple[ImageName, ProviderName], Timestamp] = {}
     uploading = set()
+    gates: dict[tuple[ImageName, ProviderName], tuple[str, str]] = {}
     for upload in view.uploads:
         key = (upload.image, upload.provider)
         wanted.add(key)
-        if upload.state is ImageState.READY:
+        if in_service(upload):
             newest[key] = max(upload.state_time, newest.get(key, 0))
         elif upload.state is ImageState.UPLOADING:
             uploading.add(key)
+        elif (gate := gate_of(upload)) is not None and upload.state is ImageState.READY:
+            gates[key] = (gate.state.value, gate.why)
     cells: dict[ImageName, dict[str, UploadCell]] = {}
     for key in sorted(wanted):
         image, provider = key
         configured = view.settings.diskimages.get(image)
         since = newest.get(key)
         stale = since is not None and configured is not None and view.now - since > 2 * configured.rebuild_age
-        cells.setdefault(image, {})[provider] = UploadCell(provider, since, key in uploading, stale)
+        cells.setdefault(image, {})[provider] = UploadCell(
+            provider, since, key in uploading, stale, *gates.get(key, ("", ""))
+        )
     return cells

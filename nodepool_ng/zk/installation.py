@@ -34,6 +34,7 @@ BASE = (
     paths.BUILDER_FACTS,
     paths.SHEETS,
     paths.CANCELS,
+    paths.CANARIES,
 )
 """What daemons find there; parents come first."""
 

@@ -37,6 +37,8 @@ BUILDER_FACTS = "/nodepool_ng/builder-facts"
 SHEETS = "/nodepool_ng/build-sheets"
 """What is known of a build beside its record: what went into it, how it went, and the end of its log."""
 CANCELS = "/nodepool_ng/cancel"
+CANARIES = "/nodepool_ng/canaries"
+"""What canaries have shown, the evidence included. The mirror does not read it."""
 ALL = "all"
 """Stands for every provider, where an order is about providers."""
 
@@ -188,6 +190,11 @@ def sheet(name: ImageName, id: BuildId) -> str:
 def cancel(what: str) -> str:
     """An operator's order to end a build (`<image>-<build>`) or an upload (`<image>-<build>/<provider>`)."""
     return f"{CANCELS}/{quote(what, safe='')}"
+
+
+def canary(name: ImageName, build: BuildId, provider: ProviderName, number: UploadId) -> str:
+    """What the canary of an upload has shown."""
+    return f"{CANARIES}/{quote(f'{name}-{build}/{provider}/{number}', safe='')}"
 
 
 def parents(path: str) -> tuple[str, ...]:

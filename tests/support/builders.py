@@ -187,12 +187,12 @@ class Yard:
 
 
 @contextmanager
-def yard(place: Site) -> Iterator[Yard]:
+def yard(place: Site, clouds: Mapping[str, object] = CLOUDS) -> Iterator[Yard]:
     """A site with clouds, configured for one image in two regions."""
     store = KazooStore(place.zookeeper)
     store.start()
     made = Yard(place, store)
-    place.start_clouds(clouds=CLOUDS)
+    place.start_clouds(clouds=clouds)
     made.configure()
     try:
         yield made

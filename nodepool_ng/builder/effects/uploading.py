@@ -10,6 +10,7 @@ from nodepool_ng.builder.world import World
 from nodepool_ng.drivers import DriverError, ImageOrder, Marks
 from nodepool_ng.drivers.calls import RemoveImage, UploadImage
 from nodepool_ng.model import image_action as do
+from nodepool_ng.model.gate import Gate, GateState, at_gate
 from nodepool_ng.model.ids import UploadId
 from nodepool_ng.model.image import Build, Upload, upload_moved
 from nodepool_ng.model.image_action import Destination, UploadKey
@@ -106,7 +107,9 @@ def _carry(world: World, provider: Provider, build: Build, key: UploadKey, file:
         "python_path": build.python_path,
         "shell_type": build.shell_type,
     }
-    trouble = yield from _finish(world, key, ImageEvent.SUCCEEDED, changes)
+    configured = world.settings.diskimages.get(key.image)
+    gated = configured is not None and configured.gate
+    trouble = yield from _finish(world, key, ImageEvent.SUCCEEDED, changes, gated=gated)
     if trouble is not None:
         yield from call(key.provider, RemoveImage(external_id))
         return Lost(trouble)
@@ -150,7 +153,9 @@ def _failed(
     return NotUploaded(why, error)
 
 
-def _finish(world: World, key: UploadKey, event: ImageEvent, changes: dict[str, object]) -> Effect[str | None]:
+def _finish(
+    world: World, key: UploadKey, event: ImageEvent, changes: dict[str, object], *, gated: bool = False
+) -> Effect[str | None]:
     path = paths.upload(key.image, key.build, key.provider, key.id)
     record = paths.build(key.image, key.build)
 
@@ -162,6 +167,8 @@ def _finish(world: World, key: UploadKey, event: ImageEvent, changes: dict[str, 
             done = entry.record.external_id == changes["external_id"] and entry.record.state is not ImageState.DELETING
             return Settled(None if done else "its record was changed by somebody else")
         written = upload_moved(entry.record, event, world.now, **changes)
+        if gated:
+            written = at_gate(written, Gate(state=GateState.WAITING, since=world.now))
         return [Set(path, codec.encode_upload(written), entry.version), Delete(contender)]
 
     return (yield from finish(world, _lock(Destination(key.image, key.build, key.provider)), record, last))

@@ -14,6 +14,7 @@ from nodepool_ng.launcher.effects.backing import (
     unlock_backing,
     withdraw_backing,
 )
+from nodepool_ng.launcher.effects.canaries import check_canary, judge_upload
 from nodepool_ng.launcher.effects.hosts import look_at_host, register_nodes, renew_node
 from nodepool_ng.launcher.effects.looks import forget_confirmation, list_servers, read_capacity, sweep_network
 from nodepool_ng.launcher.effects.nodes import (
@@ -125,3 +126,7 @@ def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
             return list_servers(world, action)
         case do.ReadCapacity():
             return read_capacity(world, action)
+        case do.CheckCanary():
+            return check_canary(world, action)
+        case do.JudgeUpload():
+            return judge_upload(world, action)

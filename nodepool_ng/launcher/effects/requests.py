@@ -134,7 +134,11 @@ def launch_nodes(world: World, action: do.LaunchNodes) -> Effect[Outcome]:
             return Lost("the request is not ours any more")
         request = entry.record
         guards += [Check(contender), Check(paths.request(action.request))]
-    fresh = [fresh_node(world, action.provider, action.pool, launch, request) for launch in action.launches]
+    if action.canary is not None and world.upload_at(action.canary) is None:
+        return Lost("the upload is gone")
+    fresh = [
+        fresh_node(world, action.provider, action.pool, launch, request, action.canary) for launch in action.launches
+    ]
     answer = yield from commit(*guards, *(Create(paths.NEW_NODE, codec.encode_node(n), sequence=True) for n in fresh))
     if isinstance(answer, Failure):
         return Lost(str(answer))

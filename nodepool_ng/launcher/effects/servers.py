@@ -18,6 +18,7 @@ from nodepool_ng.launcher.outcome import (
 from nodepool_ng.launcher.properties import rendered
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
+from nodepool_ng.model.gate import proves
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.settings import Pool, PoolLabel
 from nodepool_ng.shell.effect import Effect, call, commit, scan
@@ -55,7 +56,8 @@ def _order(world: World, node: Node, pool: Pool, label: PoolLabel) -> ServerOrde
     image: str | None = None
     config_drive: bool | None
     if label.diskimage is not None:
-        upload = world.uploads.get((label.diskimage, pool.provider))
+        canary = proves(node)
+        upload = world.upload_at(canary) if canary else world.uploads.get((label.diskimage, pool.provider))
         if upload is None or upload.external_id is None:
             return None
         image = upload.external_id
@@ -113,9 +115,11 @@ def keep_console(world: World, action: do.KeepConsole) -> Effect[Outcome]:
         return Lost("the node is gone")
     attempt = entry.record.attempt
     answer = yield from call(action.provider, ReadConsole(action.server))
+    text = ""
     where = f"[node: {action.node}] Console of server {action.server} in {action.provider}"
     if isinstance(answer, DriverError):
         _consoles.warning("%s cannot be read: %s", where, answer)
     else:
         _consoles.info("%s, whose boot failed:\n%s", where, answer)
-    return ConsoleKept(attempt)
+        text = str(answer)
+    return ConsoleKept(attempt, text)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nodepool_ng.drivers import MARK_INSTALLATION
+from nodepool_ng.model.gate import in_service
 from nodepool_ng.model.ids import ImageName, ProviderName
 from nodepool_ng.model.image import Build, Upload
 from nodepool_ng.model.lifecycle import ImageState
@@ -45,7 +46,7 @@ class ImageReferee:
 
     def is_ready(self, image: ImageName, provider: ProviderName) -> bool:
         """Tell whether nodes can boot from an image in a provider."""
-        return any((u.image, u.provider, u.state) == (image, provider, ImageState.READY) for u in self._uploads())
+        return any((u.image, u.provider) == (image, provider) and in_service(u) for u in self._uploads())
 
     def removing(self, builder: VirtualProcess[Any], provider: ProviderName, image: str) -> None:
         """A builder's order to delete an image has reached its cloud."""
@@ -76,11 +77,13 @@ class ImageReferee:
                     yield f"upload {upload.id} of {upload.image} in {provider} has no image"
 
     def _upload_goes(self, upload: Upload, who: str) -> None:
-        """The newest ready one is what nodes boot from."""
+        """The newest one in service is what nodes boot from."""
+        if not in_service(upload):
+            return
         others = [
             other.state_time
             for other in self._uploads()
-            if (other.image, other.provider) == (upload.image, upload.provider) and other.state is ImageState.READY
+            if (other.image, other.provider) == (upload.image, upload.provider) and in_service(other)
         ]
         if max(others, default=0.0) < upload.state_time:
             self._breach(Promise.IMAGES, f"{who} gives up the upload that {upload.provider} boots {upload.image} from")
@@ -96,7 +99,7 @@ class ImageReferee:
         newest: dict[tuple[ImageName, ProviderName], Upload] = {}
         for upload in self._uploads():
             key = (upload.image, upload.provider)
-            if upload.state is ImageState.READY and (key not in newest or upload.state_time > newest[key].state_time):
+            if in_service(upload) and (key not in newest or upload.state_time > newest[key].state_time):
                 newest[key] = upload
         for upload in newest.values():
             if upload.build == build.id:

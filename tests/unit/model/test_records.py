@@ -8,6 +8,7 @@ import pytest
 
 from nodepool_ng.model import action as do
 from nodepool_ng.model.backing import Cut
+from nodepool_ng.model.gate import Gate, GateState
 from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.quota import Resources
@@ -122,6 +123,8 @@ ALL: list[tuple[do.Action, set[tuple[str, str]]]] = [
     (do.SpoilBacking(**NODE), {("node", "1")}),
     (do.ReleaseBacking(**NODE, provider="p"), {("node", "1")}),  # type: ignore[arg-type]
     (do.UnlockBacking(**NODE), {("node", "1")}),
+    (do.CheckCanary(**NODE, server="s", host_keys=(), command="c", timeout=1), {("node", "1")}),  # type: ignore[arg-type]
+    (do.JudgeUpload(**NODE, upload="/u", gate=Gate(state=GateState.PASSED, since=0)), {("node", "1")}),
     (do.ListServers(provider="p", since=None, why=WHY), {("list", "p")}),  # type: ignore[arg-type]
     (do.ReadCapacity(provider="p", why=WHY), {("capacity", "p")}),  # type: ignore[arg-type]
 ]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from nodepool_ng.model.image_action import RemoveUpload, UploadBuild
+from nodepool_ng.model.gate import Gate, GateState, at_gate
+from nodepool_ng.model.image_action import RemoveUpload, RetireUpload, UploadBuild
 from nodepool_ng.model.lifecycle import ImageState
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.snapshot import Backoff, Side
@@ -320,3 +321,27 @@ def apply_first(scene: ImageScene, action) -> None:
             del scene.builds[action.build]
         case other:
             raise AssertionError(other)
+
+
+def gated(scene, number, state):
+    key = up(number)
+    scene.uploads[key] = at_gate(scene.uploads[key], Gate(state=state, since=NOW))
+
+
+def test_an_upload_that_did_not_prove_itself_stays_and_does_not_push_out_the_one_in_service(scene):
+    for number in (1, 2, 3):
+        scene.build(number, age=100 - number)
+        scene.everywhere(number, age=90 - number)
+    gated(scene, 3, GateState.FAILED)
+    assert not [action for action in scene.plan().actions if getattr(action, "upload", None) in (up(1), up(2), up(3))]
+
+
+@pytest.mark.parametrize("state", [GateState.FAILED, GateState.WAITING, GateState.WITHDRAWN])
+def test_one_that_is_not_in_service_goes_when_there_is_a_newer_build(scene, state):
+    for number in (1, 2, 3):
+        scene.build(number, age=100 - number)
+        scene.everywhere(number, age=90 - number)
+    gated(scene, 2, state)
+    retired = [action.upload for action in scene.plan().actions if isinstance(action, RetireUpload)]
+    assert up(2) in retired
+    assert up(1) not in retired
