@@ -1,7 +1,7 @@
 # What one types in a fresh checkout. Only git, make and a Python of at least 3.11 need to be there.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench simulate clean
+.PHONY: help install demo test quick lint bench simulate clean
 
 ARGS ?=
 SEEDS ?= 1000
@@ -11,6 +11,7 @@ help:
 	@echo "make install            prepare .venv with nodepool, nodepool-launcher, nodepool-builder, nodepool-sim"
 	@echo "make demo               watch a pool fill; ARGS=--once: check it and end"
 	@echo "make test               all tests; ARGS=… goes to pytest"
+	@echo "make quick              lint, and the tests that take less than two minutes together"
 	@echo "make lint               ruff and mypy only"
 	@echo "make bench              measure; ARGS=… goes to the benchmark"
 	@echo "make simulate           try many histories with failures against the promises; SEEDS=… says how many"
@@ -27,10 +28,15 @@ demo:
 test:
 	@.ci/step "Python packages" .ci/setup venv test
 	@.ci/step "Debian packages" .ci/setup packages
+	@$(if $(strip $(ARGS)),:,.ci/step "Zuul and Nodepool 11" $(BIN)/python -m tests.support.peers)
 	@.ci/step "ruff check" $(BIN)/ruff check .
 	@.ci/step "ruff format" $(BIN)/ruff format --check .
 	@.ci/step "mypy" $(BIN)/mypy
 	@.ci/step "pytest" $(BIN)/pytest --durations=25 --durations-min=1 $(ARGS)
+
+quick: lint
+	@.ci/setup packages || test $$? -eq 3
+	$(BIN)/pytest -m quick
 
 lint:
 	@.ci/setup venv test

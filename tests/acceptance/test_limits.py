@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nodepool_ng.drivers.calls import Look
 from nodepool_ng.model.action import Claim, Decline
 from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.quota import Resources
@@ -100,6 +101,25 @@ def test_a_quota_refusal_out_of_the_blue_is_waited_out_without_a_server_too_many
     assert not job.trouble
     assert shop.created() == 2
     shop.assert_at_rest()
+
+
+def test_a_quota_refusal_has_the_clouds_limits_read_again_at_once() -> None:
+    """Nobody waits for the next reading, minutes later: what is impossible by now fails, and does not ask in vain."""
+    here = Shop(settings(provider("north")), quota={"instances": 3, "cores": 100, "ram": 1_000_000})
+    here.ask("small", seconds=500)
+    here.run(10)
+    reads: list[float] = []
+    here.place.called = lambda name, where, call, answer: (
+        reads.append(here.place.timeline.now()) if isinstance(call, Look) else None
+    )
+    here.change("north", quota={"instances": 1, "cores": 100, "ram": 1_000_000})
+    began = here.place.timeline.now()
+    job = here.ask("small", "small")
+    here.run(30)
+    assert reads
+    assert reads[0] - began < 1.0
+    assert job.failed
+    assert here.created() == 1
 
 
 def test_a_min_ready_request_of_another_launcher_is_declined_where_there_is_no_room_and_evicts_nobody(

@@ -1,12 +1,17 @@
 """The launcher as a process: real ZooKeeper, simulated OpenStack over HTTP, a scheduler on the other side."""
 
 import re
+import time
+from datetime import datetime
 
 import pytest
 
 from nodepool_ng.demo.scheduler import Refused
 from nodepool_ng.model.lifecycle import NodeState
 from tests.support.daemons import Site, wait_for
+
+RESTART_WITHIN = 5.0  # seconds after it began to log, on the same host
+TAKE_OVER_BEYOND_SESSION = 5.0  # seconds
 
 pytestmark = [pytest.mark.zookeeper, pytest.mark.daemons]
 
@@ -111,12 +116,22 @@ def test_killed_between_create_and_record_the_next_life_goes_on(place: Site) -> 
     first.kill()
     assert all(node.external_id is None for node in place.nodes().values())
     place.launcher("-second", *pid)
+    wait_for(lambda: "Adopting the request" in place.logs("nodepool-launcher-second"), "the next life goes on")
+    assert logged_until(place.logs("nodepool-launcher-second"), "Adopting the request") < RESTART_WITHIN
     answered = zuul.wait(request, 60)
     lent = zuul.take(answered)
     assert len(lent) == 3
     for each in lent:
         zuul.give_back(zuul.use(each))
     wait_for(lambda: not place.nodes() and not region.state().live, "nothing is left", 90)
+
+
+def logged_until(log: str, words: str) -> float:
+    """Return how many seconds after a daemon's first line the first one with these words came."""
+    lines = [line for line in log.splitlines() if line[:4].isdigit()]
+    first, last = lines[0], next(line for line in lines if words in line)
+    begun, ended = (datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f") for line in (first, last))
+    return (ended - begun).total_seconds()
 
 
 def test_a_standby_of_the_same_provider_takes_over(place: Site) -> None:
@@ -132,6 +147,9 @@ def test_a_standby_of_the_same_provider_takes_over(place: Site) -> None:
     request = zuul.ask(["small"] * 5)
     wait_for(lambda: len(region.state().live) >= 5, "nodes are being launched")
     launchers[0].kill()
+    began = time.monotonic()
+    wait_for(lambda: "Adopting the request" in place.logs("nodepool-launcher-two"), "the standby goes on")
+    assert time.monotonic() - began < place.zookeeper.session_timeout + TAKE_OVER_BEYOND_SESSION
     lent = zuul.take(zuul.wait(request, 60))
     assert len({each.node.external_id for each in lent}) == 5
     for each in lent:

@@ -3,13 +3,16 @@
 import configparser
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from nodepool_ng.model.ids import ProviderName
 from nodepool_ng.model.settings import ZooKeeperSettings
 from nodepool_ng.sim.zookeeper import Ensemble, NoZooKeeper, find
+from nodepool_ng.zk import paths
 from nodepool_ng.zk.blocking import call, wait_connected
 from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.store import Commit, Create
@@ -18,6 +21,7 @@ from tests.support.daemons import Site, site, wait_for
 from tests.support.readme import CHECKOUT
 
 pytestmark = [pytest.mark.zookeeper, pytest.mark.daemons]
+NORTH = ProviderName("north")
 
 
 def test_signals_have_it_reload_tell_what_it_does_and_stop(place: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +46,34 @@ def test_signals_have_it_reload_tell_what_it_does_and_stop(place: Site, monkeypa
         assert launcher.process is not None
         assert launcher.process.wait(30) == 0
     assert "Traceback" not in place.logs()
+
+
+def test_a_launcher_that_is_stopped_hands_over_at_once(place: Site) -> None:
+    """Nobody waits for a session to expire: the one that stops lets go of everything, the other one goes on with it."""
+    boots, at_once = 6.0, 4.0
+    assert at_once < place.zookeeper.session_timeout
+    sim = place.start_clouds(clouds=clouds(boot=boots))
+    configure(place, "north", min_ready=0)
+    region = sim.region("acme", "north")
+    first = place.launcher("-first")
+    wait_for(lambda: len(place.children(paths.lease(NORTH))) == 1, "the first launcher has the lease")
+    place.launcher("-second")
+    wait_for(lambda: len(place.children(paths.lease(NORTH))) == 2, "the second launcher stands by")
+    zuul = place.scheduler()
+    asked = zuul.ask(["small"] * 5)
+    wait_for(lambda: len(region.state().live) == 5, "the cloud has been asked")
+    began = time.monotonic()
+    assert first.stop() == 0
+    wait_for(lambda: "Adopting the request" in place.logs("nodepool-launcher-second"), "the second one goes on")
+    took = time.monotonic() - began
+    lent = zuul.take(zuul.wait(asked, 30))
+    assert took < at_once
+    assert time.monotonic() - began < boots + at_once
+    assert len({each.node.external_id for each in lent}) == len(region.state().servers) == 5
+    assert all(each.node.attempts == 1 for each in lent)
+    for each in lent:
+        zuul.give_back(zuul.use(each))
+    wait_for(lambda: not place.nodes() and not region.state().live, "nothing is left")
 
 
 def test_new_credentials_in_clouds_yaml_are_used_without_a_restart(place: Site) -> None:

@@ -1,7 +1,6 @@
 """Our daemons beside software that was not written here, on a real ZooKeeper with TLS."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -25,8 +24,11 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     """Install what the chosen tests need, before the clock of any of them runs."""
     if not session.config.option.collectonly:
         wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(peers.install, [peer for name, peer in PEERS.items() if name in wanted]))
+        needed = [peer for name, peer in PEERS.items() if name in wanted]
+        capture = session.config.pluginmanager.getplugin("capturemanager")
+        if needed:
+            with capture.global_and_fixture_disabled():  # it takes minutes, so it is told
+                peers.install_all(needed)
 
 
 @pytest.fixture(scope="session")

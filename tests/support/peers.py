@@ -1,6 +1,7 @@
 """Software that was not written here, in environments of its own, made once and kept in `.state` of the checkout.
 
 Zuul and Nodepool 11 need other releases of our libraries than we do, so they never share an environment with us.
+`python -m tests.support.peers` makes both; tests that need one that is not there make it themselves.
 """
 
 import fcntl
@@ -9,6 +10,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +52,12 @@ NODEPOOL = Peer("nodepool", ("nodepool==11.0.0", "cachetools", "setuptools<80"))
 """Its own list of requirements lacks the last two."""
 
 
+def install_all(peers: Iterable[Peer]) -> list[str]:
+    """Make the environments that are not there, at the same time; return why some cannot be had."""
+    with ThreadPoolExecutor() as threads:
+        return [missing for missing in threads.map(install, peers) if missing is not None]
+
+
 @functools.cache
 def install(peer: Peer) -> str | None:
     """Make the environment of a peer unless it is there; return why it cannot be had, None when it can."""
@@ -65,11 +75,17 @@ def _install(peer: Peer) -> None:
         done = peer.folder / "made-of"
         if done.exists() and done.read_text() == peer.key:
             return
-        print(f"\nInstalling {' '.join(peer.requirements)} into {peer.folder}; that is done once and takes minutes")
+        begun = time.monotonic()
+        _say(f"installing {' '.join(peer.requirements)} into {peer.folder}; that is done once and takes minutes")
         shutil.rmtree(peer.folder, ignore_errors=True)
         _run(peer, [sys.executable, "-m", "venv", str(peer.folder)])
         _run(peer, [str(peer.python), "-m", "pip", "install", "--quiet", *peer.requirements])
         done.write_text(peer.key)
+        _say(f"{peer.name} is installed, in {time.monotonic() - begun:.0f} s")
+
+
+def _say(what: str) -> None:
+    print(f"peers: {what}", file=sys.stderr, flush=True)
 
 
 def _run(peer: Peer, command: list[str]) -> None:
@@ -92,3 +108,17 @@ def need(peer: Peer) -> Peer:
             pytest.fail(missing)
         pytest.skip(missing)
     return peer
+
+
+def main() -> int:
+    """Make both environments. What cannot be had is an error in continuous integration only: tests skip it."""
+    missing = install_all((ZUUL, NODEPOOL))
+    for why in missing:
+        _say(why)
+    if not missing:
+        _say(f"{ZUUL.name} and {NODEPOOL.name} are there, in {STATE}")
+    return 1 if missing and os.environ.get("CI") else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

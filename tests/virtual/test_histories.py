@@ -16,6 +16,7 @@ SEEDS = int(os.environ.get("SEEDS", "2000"))
 CORES = 2
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(1800)
 def test_no_random_history_breaks_a_promise() -> None:
     failed = [result for result in try_all(range(SEEDS), CORES) if result.breach is not None]
@@ -54,6 +55,7 @@ def test_without_events_a_history_comes_to_rest_at_once() -> None:
     assert verdict.rested < 60
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("rule", RULES)
 def test_a_broken_rule_is_noticed(rule: str) -> None:

@@ -34,6 +34,7 @@ def number_of_points() -> int:
     return points.seen
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("fate", Fate)
 def test_struck_at_every_point_it_loses_and_doubles_nothing(fate: Fate) -> None:
     count = number_of_points()

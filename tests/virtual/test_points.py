@@ -21,6 +21,7 @@ def test_there_are_points_before_and_after_every_write_and_call() -> None:
     assert "after Remove" in points
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(1800)
 def test_no_strike_at_any_point_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
     cases = [*every_point(), *pairs()]
