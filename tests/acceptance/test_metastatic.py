@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from nodepool_ng.model.backing import cut_of, written
+from nodepool_ng.model.component import POOL, Component
+from nodepool_ng.model.freeze import Freeze
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.settings import Provider
 from nodepool_ng.sim.virtual.machines import Machine
-from nodepool_ng.zk import paths
+from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.store import Create, Delete
 from tests.acceptance.shop import Shop, host, label, pool, provider, settings, slicer, yard
 
@@ -288,3 +290,65 @@ def test_what_nodepool_11_left_behind_is_gone_on_with() -> None:
     assert other.ended
     assert here.nodes() == []
     here.assert_at_rest()
+
+
+def test_while_a_launcher_of_nodepool_11_has_the_provider_its_backing_nodes_are_left_to_it() -> None:
+    here = shop(grace_time=5)
+    job = here.ask("slice", seconds=20)
+    here.run(15)
+    (base,) = backing(here)
+    (contender,) = here.place.tree.contenders(paths.node_lock(base.id))
+    theirs = Component(
+        key="",
+        kind=POOL,
+        hostname="np11",
+        state="running",
+        id="np11-PoolWorker.slicer-board-1",  # type: ignore[arg-type]
+        name="board",  # type: ignore[arg-type]
+        provider_name="slicer",  # type: ignore[arg-type]
+        supported_labels=frozenset(),
+    )
+    lock = paths.node_lock(base.id)
+    here.place.tree.commit(
+        (
+            Delete(f"{lock}/{contender}"),
+            Create(f"{lock}/{'ab' * 16}__lock__", b"NodePool:metastatic:slicer", sequence=True),
+            Create(paths.new_component(POOL, "np11"), codec.encode_component(theirs), ephemeral=True, sequence=True),
+        ),
+        here.place.client.session_id,
+    )
+    other = here.ask("slice", seconds=10)
+    here.run(60)
+    assert job.ended
+    assert other.ended
+    assert [node.id for node in backing(here)] == [base.id]
+    assert here.created() == 2
+
+
+def test_a_backing_node_that_an_operator_holds_is_given_up() -> None:
+    here = shop()
+    here.ask("slice", seconds=20)
+    here.run(15)
+    (base,) = backing(here)
+    here.rewrite(replace(base, state=NodeState.HOLD))
+    other = here.ask("slice", seconds=10)
+    here.run(60)
+    assert other.ended
+    assert here.created() == 2
+    assert here.place.tree.contenders(paths.node_lock(base.id)) == ()
+    assert base.id in [node.id for node in here.nodes("hold")]
+
+
+def test_a_frozen_provider_cuts_no_more_nodes() -> None:
+    here = shop()
+    order = codec.encode_freeze(Freeze(creates=True, deletes=True))
+    here.place.create(paths.FREEZES)
+    here.place.tree.commit((Create(paths.freeze("slicer"), order),), here.place.client.session_id)
+    here.run(1)
+    job = here.ask("slice")
+    here.run(30)
+    assert job.served is None
+    assert here.created() == 0
+    here.place.tree.commit((Delete(paths.freeze("slicer")),), here.place.client.session_id)
+    here.run(60)
+    assert job.ended

@@ -36,6 +36,7 @@ def steps() -> int:
     return count.seen
 
 
+@pytest.mark.campaign
 @pytest.mark.timeout(300)
 def test_a_kill_at_any_step_leaks_and_doubles_nothing():
     total = steps()
