@@ -2,10 +2,7 @@
 
 import contextlib
 import os
-import signal
-import sys
 import tempfile
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +12,7 @@ import click
 from nodepool_ng.builder import dib, leftovers, preflight
 from nodepool_ng.builder.clouds import image_format
 from nodepool_ng.cli.outcome import Failed
+from nodepool_ng.cli.running import run_here
 from nodepool_ng.drivers import DriverError
 from nodepool_ng.listing.table import printable
 from nodepool_ng.model.ids import BuildId, ImageName
@@ -35,7 +33,7 @@ def build_dry(settings: Settings, name: ImageName, output: str | None) -> None:
         complaints = preflight.complaints(order, preflight.look(order, os.environ))
         if complaints:
             raise Failed("\n".join(f"{name} cannot be built here: {printable(str(one))}." for one in complaints))
-        result = _built(order)
+        result, _ = run_here(order, _show)
         if not result.succeeded:
             raise Failed(f"{name} was not built: {printable(result.why)}.")
         for file in result.files:
@@ -62,6 +60,11 @@ def _folder(output: str | None) -> Iterator[Path]:
             (folder_ / leftovers.RECORDS).rmdir()
 
 
+def _show(line: str) -> bool:
+    click.echo(line, nl=False)
+    return False
+
+
 def _order(settings: Settings, configured: DiskImage, folder: Path) -> dib.BuildOrder:
     formats = set(configured.formats)
     for provider in settings.providers.values():
@@ -84,45 +87,3 @@ def _order(settings: Settings, configured: DiskImage, folder: Path) -> dib.Build
         dib_cmd=configured.dib_cmd,
         timeout=configured.build_timeout,
     )
-
-
-def _built(order: dib.BuildOrder) -> dib.BuildResult:
-    """Build, with the log on stdout: the log is a pipe, and a thread passes on what comes out of it."""
-    os.mkfifo(order.log, 0o600)
-    # not waiting for a writer: there may never be one
-    reading = os.open(order.log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        try:
-            running = dib.start(order, os.environ)
-        except (OSError, ValueError) as error:
-            raise Failed(f"The build could not be started: {printable(str(error))}.") from None
-        os.set_blocking(reading, True)
-        passing = threading.Thread(target=_pass_on, args=(reading,), name="log", daemon=True)
-        passing.start()
-        with _ending_on_signals(running):
-            result = running.wait()
-        passing.join(leftovers.COMMAND_TIMEOUT)
-        return result
-    finally:
-        os.close(reading)
-        order.log.unlink(missing_ok=True)
-
-
-def _pass_on(reading: int) -> None:
-    while text := os.read(reading, 65536):
-        sys.stdout.write(text.decode("utf-8", "replace"))
-        sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def _ending_on_signals(running: dib.RunningBuild) -> Iterator[None]:
-    """Let Ctrl-C and TERM end the build, which then cleans up, rather than us."""
-    before = {
-        number: signal.signal(number, lambda *_: running.cancel(by_order=True))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "dib-image-list": "builds:list_builds",
         "doctor": "doctor:doctor",
         "drain": "cordoning:drain",
+        "element-test": "element_test:element_test",
         "erase": "providers:erase",
         "explain": "explaining:explain",
         "export-image-data": "data:export_images",

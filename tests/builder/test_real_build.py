@@ -8,8 +8,6 @@ import asyncio
 import hashlib
 import json
 import os
-import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +18,7 @@ import pytest
 
 from nodepool_ng.builder import dib, leftovers, preflight
 from nodepool_ng.model.ids import BuildId, ImageName
+from tests.support.machines import ask, booted
 
 ELEMENTS = Path(__file__).parents[2] / "elements"
 DAWDLE = Path(__file__).parent / "elements"
@@ -121,49 +120,10 @@ def login() -> asyncssh.SSHKey:
 @pytest.fixture
 def port(built: Built, login: asyncssh.SSHKey, tmp_path: Path) -> Iterator[int]:
     """Boot the image with a config drive; yield the port on which its SSH answers."""
-    qemu = shutil.which("qemu-system-x86_64")
-    if qemu is None:
-        pytest.skip("booting needs qemu-system-x86")
-    meta = tmp_path / "drive/openstack/latest/meta_data.json"
-    meta.parent.mkdir(parents=True)
-    key = login.export_public_key().decode()
-    meta.write_text(json.dumps({"hostname": "booted", "public_keys": {"test": key}}))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
-    drive = f"driver=vvfat,dir={tmp_path / 'drive'},label=config-2,if=virtio,read-only=on"
-    machine = subprocess.Popen(
-        [
-            *(qemu, "-accel", "tcg", "-cpu", "max", "-m", str(MEMORY), "-display", "none", "-nodefaults"),
-            *("-serial", f"file:{tmp_path / 'console'}"),
-            *("-drive", f"file={built.qcow2},if=virtio,snapshot=on", "-drive", drive),
-            *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{free}-:22"),
-            *("-device", "virtio-net-pci,netdev=net"),
-        ],
-        stdin=subprocess.DEVNULL,
-    )
-    try:
+    with booted(built.qcow2, login, tmp_path, memory=MEMORY) as free:
         yield free
-    finally:
-        machine.kill()
-        machine.wait()
-
-
-async def ask(port: int, key: asyncssh.SSHKey, question: str) -> str:
-    """Log in as soon as that is possible. QEMU takes connections long before the machine does."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + BOOT_TIMEOUT
-    while True:
-        try:
-            async with asyncssh.connect(
-                "127.0.0.1", port, username="zuul", client_keys=[key], known_hosts=None, login_timeout=20
-            ) as connection:
-                return str((await connection.run(question, check=True)).stdout)
-        except (OSError, asyncssh.Error):
-            if loop.time() > deadline:
-                raise
-            await asyncio.sleep(0.5)
 
 
 def test_the_image_boots_and_takes_name_and_key_from_the_config_drive(port, login):
-    answer = asyncio.run(ask(port, login, "hostname; id -un; touch /home/zuul/x && echo writable"))
+    answer = asyncio.run(ask(port, login, BOOT_TIMEOUT, "hostname; id -un; touch /home/zuul/x && echo writable"))
     assert answer.split() == ["booted", "zuul", "writable"]

@@ -1,0 +1,6 @@
+export DISTRO_NAME=debian
+export DIB_RELEASE=${DIB_RELEASE:-bookworm}
+export DIB_INIT_SYSTEM=systemd
+export NG_DEBIAN_PACKAGES=${NG_DEBIAN_PACKAGES:-}
+export NG_DEBIAN_KERNEL=${NG_DEBIAN_KERNEL:-linux-image-cloud-amd64}
+export NG_DEBIAN_SOURCES=${NG_DEBIAN_SOURCES:-}
