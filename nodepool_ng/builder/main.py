@@ -23,6 +23,7 @@ from nodepool_ng.builder.reporting import Reporting
 from nodepool_ng.builder.workshop import Workshop
 from nodepool_ng.builder.world import World
 from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
+from nodepool_ng.config.exposure import exposed, secret_files
 from nodepool_ng.model.clock import SystemClock
 from nodepool_ng.model.ids import InstallationId, Seconds, Timestamp
 from nodepool_ng.model.settings import Settings, ZooKeeperSettings
@@ -229,6 +230,9 @@ class Builder:
 @click.option("-s", "secure", default=None, help="The file with secrets.")
 @click.option("-l", "log_config", default=None, help="A logging configuration: .yaml, .json, or ini.")
 @click.option(
+    "--log-format", type=click.Choice(logs.FORMATS), default=logs.TEXT, show_default=True, help="Where -l is not given."
+)
+@click.option(
     "-p", "pid", default=None, help="The pid file.  [default: /var/run/nodepool/nodepool-builder.pid, if in background]"
 )
 @click.option("-f", "foreground", is_flag=True, help="Stay in the foreground.")
@@ -240,6 +244,7 @@ def main(
     config: str,
     secure: str | None,
     log_config: str | None,
+    log_format: str,
     pid: str | None,
     foreground: bool,
     debug: bool,
@@ -261,11 +266,15 @@ def main(
         if log_config is not None:
             logs.from_file(log_config)
         else:
-            logs.plain(debug=debug, file=None if stay else "/var/log/nodepool/nodepool-builder.log")
+            file = None if stay else "/var/log/nodepool/nodepool-builder.log"
+            logs.plain(debug=debug, file=file, form=log_format)
     except logs.BadLoggingConfig as error:
         raise click.ClickException(str(error)) from None
     for complaint in loaded.warnings:
         _log.warning("%s", complaint)
+    clouds = clouds_files(os.environ, os.getcwd(), str(Path.home()))
+    for sentence in exposed(config, secret_files(loaded.settings, secure, clouds)):
+        _log.warning("%s", sentence)
     path = pid or (None if stay else "/var/run/nodepool/nodepool-builder.pid")
     with ExitStack() as stack:
         pid_file: PidFile | None = None
