@@ -34,8 +34,10 @@ from nodepool_ng.shell.process import (
     PidFile,
     block_signals,
     into_background,
+    tell_service_manager,
     told_to_stop,
     wait_for_signal,
+    watchdog_every,
 )
 from nodepool_ng.telemetry import logs
 from nodepool_ng.zk.client import KazooStore, close_session
@@ -53,6 +55,10 @@ _log = logging.getLogger("nodepool.builder")
 
 class _Stop:
     """The letter that ends the loop."""
+
+
+class _Alive:
+    """The letter on which the loop tells the service manager that it goes round."""
 
 
 class Builder:
@@ -109,6 +115,8 @@ class Builder:
             reconciler = self._reconciler(self._settled(settings), images_dir, identity, installation, store)
             ticks.add_job(self._look_at_files, "interval", seconds=CONFIG_EVERY, max_instances=1)
             ticks.add_job(self._inbox.post, "interval", [DiskDue()], seconds=DISK_EVERY)
+            if (every := watchdog_every()) is not None:
+                ticks.add_job(self._inbox.post, "interval", [_Alive()], seconds=every)
             ticks.start()
             self._reporting.health.expect("configuration", 10 * CONFIG_EVERY)
             stack.callback(self._reporting.start(ticks, settings.builder_web))
@@ -117,6 +125,7 @@ class Builder:
             loop.start()
             _log.info("Builder %s of installation %s is running", identity, installation)
             _log.info("Stopping on %s", wait_for_signal().name)
+            tell_service_manager("STOPPING=1")
             self._inbox.post(_Stop())
             loop.join(BUILD_PATIENCE + 5.0)
 
@@ -196,6 +205,7 @@ class Builder:
         """Deal with letters until told to stop and all effects have ended, or patience has."""
         wake: float | None = 0.0
         stopped: float | None = None
+        ready = False
         while stopped is None or not self._may_leave(reconciler, time.monotonic() - stopped):
             wait = None if wake is None else max(wake - self._clock.now(), 0.0)
             for letter in self._inbox.take(wait if stopped is None else min(wait or 1.0, 1.0)):
@@ -204,9 +214,14 @@ class Builder:
                         reconciler.stop()
                         self._workshop.stop()
                         stopped = time.monotonic()
+                    case _Alive():
+                        tell_service_manager("WATCHDOG=1")
                     case _:
                         self._deal(reconciler, letter)
             wake = self._turn(reconciler)
+            if not ready and reconciler.latest is not None:
+                ready = True
+                tell_service_manager("READY=1")
 
     def _may_leave(self, reconciler: Reconciler, waited: Seconds) -> bool:
         return reconciler.quiet or waited > (BUILD_PATIENCE if reconciler.world.running else STOP_PATIENCE)

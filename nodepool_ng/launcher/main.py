@@ -44,6 +44,7 @@ from nodepool_ng.shell.process import (
     tell_service_manager,
     told_to_stop,
     wait_for_signal,
+    watchdog_every,
 )
 from nodepool_ng.telemetry import logs
 from nodepool_ng.zk.client import KazooStore, close_session
@@ -61,6 +62,10 @@ _log = logging.getLogger("nodepool.launcher")
 
 class _Stop:
     """The letter that ends the loop."""
+
+
+class _Alive:
+    """The letter on which the loop tells the service manager that it goes round."""
 
 
 class _Tick:
@@ -135,6 +140,8 @@ class Launcher:
             stack.callback(self._api.stop)
             reconciler = self._reconciler(settings, installation, store, scanner)
             ticks.add_job(self._look_at_files, "interval", seconds=CONFIG_EVERY, max_instances=1)
+            if (every := watchdog_every()) is not None:
+                ticks.add_job(self._inbox.post, "interval", [_Alive()], seconds=every)
             ticks.start()
             stack.callback(ticks.shutdown, wait=False)
             self._reporting.health.expect("configuration", 10 * CONFIG_EVERY)
@@ -262,6 +269,8 @@ class Launcher:
                     case _Stop():
                         reconciler.stop()
                         stop_by = time.monotonic() + STOP_PATIENCE
+                    case _Alive():
+                        tell_service_manager("WATCHDOG=1")
                     case Show():
                         show = True
                     case _:

@@ -147,3 +147,12 @@ def tell_service_manager(words: str, environ: Mapping[str, str] = os.environ) ->
             door.sendto(words.encode(), address)
     except OSError as error:
         _log.warning("The service manager cannot be told %s: %s", words, error)
+
+
+def watchdog_every(environ: Mapping[str, str] = os.environ) -> float | None:
+    """Return how often, in seconds, systemd is to be told that this daemon lives: three times in each of its periods.
+    None where it does not watch this process, or says so in a way that makes no sense."""
+    period, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
+    if not period.isdecimal() or int(period) == 0 or (pid and pid != str(os.getpid())):
+        return None
+    return int(period) / 3e6

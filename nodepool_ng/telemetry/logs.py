@@ -85,7 +85,7 @@ _KEYS = {"e": "event", "node_request": "node_request", "node": "node"}
 def plain(*, debug: bool, file: str | None = None, form: str = TEXT) -> None:
     """Log to standard output, or to a file that is opened anew after it was rotated; `form` is one of `FORMATS`."""
     handler: logging.Handler
-    handler = _ToStdout(sys.stdout) if file is None else _rotated(file)
+    handler = ToStdout(sys.stdout) if file is None else _rotated(file)
     handler.setFormatter(JsonLines() if form == JSON else Lines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -115,11 +115,11 @@ class _Patient(logging.Handler):
         return super().format(record)
 
 
-class _ToStdout(_Patient, logging.StreamHandler[TextIO]):
+class ToStdout(_Patient, logging.StreamHandler[TextIO]):
     """Standard output."""
 
 
-class _ToFile(_Patient, logging.handlers.WatchedFileHandler):
+class ToFile(_Patient, logging.handlers.WatchedFileHandler):
     """A file that is opened anew after it was moved away, by logrotate or by hand."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -131,4 +131,4 @@ class _ToFile(_Patient, logging.handlers.WatchedFileHandler):
 
 def _rotated(file: str) -> logging.Handler:
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    return _ToFile(file)
+    return ToFile(file)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nodepool_ng.shell.process import AlreadyRunning, PidFile
+from nodepool_ng.shell.process import AlreadyRunning, PidFile, watchdog_every
 
 SESSION = (7, b"\x01\x02")
 
@@ -38,3 +38,18 @@ def test_a_full_disk_keeps_nobody_from_running(
         file.keep_session(SESSION)
     assert [record.getMessage().rpartition(": ")[2] for record in caplog.records] == ["No space left on device"] * 2
     assert file.previous_session() is None
+
+
+@pytest.mark.parametrize(
+    ("said", "every"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "3000000"}, 1.0),
+    ],
+)
+def test_the_watchdog_is_told_three_times_in_each_period(said: dict[str, str], every: float | None) -> None:
+    assert watchdog_every(said) == every
+    assert watchdog_every({**said, "WATCHDOG_PID": str(os.getpid())}) == every
+    assert watchdog_every({**said, "WATCHDOG_PID": "1"}) is None
