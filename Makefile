@@ -1,10 +1,11 @@
 # What one types in a fresh checkout. Only git, make and a Python of at least 3.11 need to be there.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick lint bench simulate clean
+.PHONY: help install demo test quick lint bench simulate soak fuzz clean
 
 ARGS ?=
 SEEDS ?= 1000
+FUZZ ?= 20000
 BIN := .venv/bin
 
 help:
@@ -15,6 +16,8 @@ help:
 	@echo "make lint               ruff and mypy only"
 	@echo "make bench              measure; ARGS=… goes to the benchmark"
 	@echo "make simulate           try many histories with failures against the promises; SEEDS=… says how many"
+	@echo "make soak               ten minutes of failures against whole daemons; ARGS=… goes to the soak"
+	@echo "make fuzz               feed every parser of foreign bytes; FUZZ=… says with how much"
 	@echo "make clean              remove what the above made in this folder"
 
 install:
@@ -52,6 +55,15 @@ bench:
 simulate:
 	@.ci/setup venv
 	@$(BIN)/python -m nodepool_ng.sim.virtual --seeds $(SEEDS) $(ARGS)
+
+soak:
+	@.ci/setup venv test
+	@.ci/setup packages demo
+	@$(BIN)/python -m tests.soak $(ARGS)
+
+fuzz:
+	@.ci/setup venv test
+	@FUZZ=$(FUZZ) $(BIN)/pytest -q --timeout=3600 tests/fuzz $(ARGS)
 
 clean:
 	rm -rf .venv .state .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist ./*.egg-info

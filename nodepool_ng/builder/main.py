@@ -23,6 +23,7 @@ from nodepool_ng.builder.reporting import Reporting
 from nodepool_ng.builder.workshop import Workshop
 from nodepool_ng.builder.world import World
 from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
+from nodepool_ng.config.exposure import exposed, secret_files
 from nodepool_ng.model.clock import SystemClock
 from nodepool_ng.model.ids import InstallationId, Seconds, Timestamp
 from nodepool_ng.model.settings import Settings, ZooKeeperSettings
@@ -33,8 +34,10 @@ from nodepool_ng.shell.process import (
     PidFile,
     block_signals,
     into_background,
+    tell_service_manager,
     told_to_stop,
     wait_for_signal,
+    watchdog_every,
 )
 from nodepool_ng.telemetry import logs
 from nodepool_ng.zk.client import KazooStore, close_session
@@ -52,6 +55,10 @@ _log = logging.getLogger("nodepool.builder")
 
 class _Stop:
     """The letter that ends the loop."""
+
+
+class _Alive:
+    """The letter on which the loop tells the service manager that it goes round."""
 
 
 class Builder:
@@ -108,6 +115,8 @@ class Builder:
             reconciler = self._reconciler(self._settled(settings), images_dir, identity, installation, store)
             ticks.add_job(self._look_at_files, "interval", seconds=CONFIG_EVERY, max_instances=1)
             ticks.add_job(self._inbox.post, "interval", [DiskDue()], seconds=DISK_EVERY)
+            if (every := watchdog_every()) is not None:
+                ticks.add_job(self._inbox.post, "interval", [_Alive()], seconds=every)
             ticks.start()
             self._reporting.health.expect("configuration", 10 * CONFIG_EVERY)
             stack.callback(self._reporting.start(ticks, settings.builder_web))
@@ -116,6 +125,7 @@ class Builder:
             loop.start()
             _log.info("Builder %s of installation %s is running", identity, installation)
             _log.info("Stopping on %s", wait_for_signal().name)
+            tell_service_manager("STOPPING=1")
             self._inbox.post(_Stop())
             loop.join(BUILD_PATIENCE + 5.0)
 
@@ -195,6 +205,7 @@ class Builder:
         """Deal with letters until told to stop and all effects have ended, or patience has."""
         wake: float | None = 0.0
         stopped: float | None = None
+        ready = False
         while stopped is None or not self._may_leave(reconciler, time.monotonic() - stopped):
             wait = None if wake is None else max(wake - self._clock.now(), 0.0)
             for letter in self._inbox.take(wait if stopped is None else min(wait or 1.0, 1.0)):
@@ -203,9 +214,14 @@ class Builder:
                         reconciler.stop()
                         self._workshop.stop()
                         stopped = time.monotonic()
+                    case _Alive():
+                        tell_service_manager("WATCHDOG=1")
                     case _:
                         self._deal(reconciler, letter)
             wake = self._turn(reconciler)
+            if not ready and reconciler.latest is not None:
+                ready = True
+                tell_service_manager("READY=1")
 
     def _may_leave(self, reconciler: Reconciler, waited: Seconds) -> bool:
         return reconciler.quiet or waited > (BUILD_PATIENCE if reconciler.world.running else STOP_PATIENCE)
@@ -229,6 +245,9 @@ class Builder:
 @click.option("-s", "secure", default=None, help="The file with secrets.")
 @click.option("-l", "log_config", default=None, help="A logging configuration: .yaml, .json, or ini.")
 @click.option(
+    "--log-format", type=click.Choice(logs.FORMATS), default=logs.TEXT, show_default=True, help="Where -l is not given."
+)
+@click.option(
     "-p", "pid", default=None, help="The pid file.  [default: /var/run/nodepool/nodepool-builder.pid, if in background]"
 )
 @click.option("-f", "foreground", is_flag=True, help="Stay in the foreground.")
@@ -240,6 +259,7 @@ def main(
     config: str,
     secure: str | None,
     log_config: str | None,
+    log_format: str,
     pid: str | None,
     foreground: bool,
     debug: bool,
@@ -261,11 +281,15 @@ def main(
         if log_config is not None:
             logs.from_file(log_config)
         else:
-            logs.plain(debug=debug, file=None if stay else "/var/log/nodepool/nodepool-builder.log")
+            file = None if stay else "/var/log/nodepool/nodepool-builder.log"
+            logs.plain(debug=debug, file=file, form=log_format)
     except logs.BadLoggingConfig as error:
         raise click.ClickException(str(error)) from None
     for complaint in loaded.warnings:
         _log.warning("%s", complaint)
+    clouds = clouds_files(os.environ, os.getcwd(), str(Path.home()))
+    for sentence in exposed(config, secret_files(loaded.settings, secure, clouds)):
+        _log.warning("%s", sentence)
     path = pid or (None if stay else "/var/run/nodepool/nodepool-builder.pid")
     with ExitStack() as stack:
         pid_file: PidFile | None = None

@@ -174,12 +174,13 @@ class CloudFacts:
         nodes: Set[NodeId],
         asked: Timestamp,
     ) -> None:
-        """Remember which servers have no record, since when; forget those that are gone or have one."""
-        orphans = {(provider, server.id) for server in servers.values() if server.node and server.node not in nodes}
-        for key in [key for key in self.suspects if key[0] == provider and key not in orphans]:
+        """Remember which servers had no record, since when; forget those that are gone. A record that comes later is of
+        another server: on a ZooKeeper that was restored from a backup, numbers are given out a second time."""
+        for key in [key for key in self.suspects if key[0] == provider and key[1] not in servers]:
             del self.suspects[key]
-        for key in orphans:
-            self.suspects.setdefault(key, asked)
+        for server in servers.values():
+            if server.node and server.node not in nodes:
+                self.suspects.setdefault((provider, server.id), asked)
 
     def _nowhere(self, server: ServerId) -> bool:
         return not any(server in facts.servers for facts in self.facts.values())

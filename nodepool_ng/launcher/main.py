@@ -17,6 +17,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 import nodepool_ng
 from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
+from nodepool_ng.config.exposure import exposed, secret_files
 from nodepool_ng.drivers import Driver, DriverError, registry
 from nodepool_ng.drivers.keyscan import KeyScanner, NotScanned, Probe, Scanned
 from nodepool_ng.launcher.checks import Checks
@@ -43,6 +44,7 @@ from nodepool_ng.shell.process import (
     tell_service_manager,
     told_to_stop,
     wait_for_signal,
+    watchdog_every,
 )
 from nodepool_ng.telemetry import logs
 from nodepool_ng.zk.client import KazooStore, close_session
@@ -60,6 +62,10 @@ _log = logging.getLogger("nodepool.launcher")
 
 class _Stop:
     """The letter that ends the loop."""
+
+
+class _Alive:
+    """The letter on which the loop tells the service manager that it goes round."""
 
 
 class _Tick:
@@ -134,6 +140,8 @@ class Launcher:
             stack.callback(self._api.stop)
             reconciler = self._reconciler(settings, installation, store, scanner)
             ticks.add_job(self._look_at_files, "interval", seconds=CONFIG_EVERY, max_instances=1)
+            if (every := watchdog_every()) is not None:
+                ticks.add_job(self._inbox.post, "interval", [_Alive()], seconds=every)
             ticks.start()
             stack.callback(ticks.shutdown, wait=False)
             self._reporting.health.expect("configuration", 10 * CONFIG_EVERY)
@@ -261,6 +269,8 @@ class Launcher:
                     case _Stop():
                         reconciler.stop()
                         stop_by = time.monotonic() + STOP_PATIENCE
+                    case _Alive():
+                        tell_service_manager("WATCHDOG=1")
                     case Show():
                         show = True
                     case _:
@@ -298,6 +308,9 @@ def _address(web: WebSettings, hostname: str) -> str:
 @click.option("-s", "secure", default=None, help="The file with secrets.")
 @click.option("-l", "log_config", default=None, help="A logging configuration: .yaml, .json, or ini.")
 @click.option(
+    "--log-format", type=click.Choice(logs.FORMATS), default=logs.TEXT, show_default=True, help="Where -l is not given."
+)
+@click.option(
     "-p", "pid", default=None, help="The pid file.  [default: /var/run/nodepool/nodepool.pid, if in background]"
 )
 @click.option("-f", "foreground", is_flag=True, help="Stay in the foreground.")
@@ -308,6 +321,7 @@ def main(
     config: str,
     secure: str | None,
     log_config: str | None,
+    log_format: str,
     pid: str | None,
     foreground: bool,
     debug: bool,
@@ -326,11 +340,15 @@ def main(
         if log_config is not None:
             logs.from_file(log_config)
         else:
-            logs.plain(debug=debug, file=None if stay else "/var/log/nodepool/nodepool.log")
+            file = None if stay else "/var/log/nodepool/nodepool.log"
+            logs.plain(debug=debug, file=file, form=log_format)
     except logs.BadLoggingConfig as error:
         raise click.ClickException(str(error)) from None
     for complaint in loaded.warnings:
         _log.warning("%s", complaint)
+    clouds = clouds_files(os.environ, os.getcwd(), str(Path.home()))
+    for sentence in exposed(config, secret_files(loaded.settings, secure, clouds)):
+        _log.warning("%s", sentence)
     path = pid or (None if stay else "/var/run/nodepool/nodepool.pid")
     with ExitStack() as stack:
         pid_file: PidFile | None = None

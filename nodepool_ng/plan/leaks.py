@@ -1,13 +1,15 @@
 """Servers of ours that nothing stands for: leaks and duplicates. What is not provably ours is not looked at."""
 
+from collections.abc import Iterable
+
 from nodepool_ng.model.action import ForgetConfirmation, node_subject
-from nodepool_ng.model.ids import ProviderName, Seconds
+from nodepool_ng.model.ids import NodeId, ProviderName, Seconds
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.server import ProviderFacts, Server, ServerStatus
 from nodepool_ng.model.snapshot import QUARANTINED_AFTER, Snapshot
 from nodepool_ng.plan.launch import own_server
-from nodepool_ng.plan.nodes import delete_server
+from nodepool_ng.plan.nodes import delete_server, of_another_life
 from nodepool_ng.plan.pace import Agenda
 
 CONFIRMED_FOR: Seconds = 600.0
@@ -24,10 +26,12 @@ def plan_leaks(s: Snapshot, agenda: Agenda) -> dict[ProviderName, str]:
         facts = s.facts.get(provider)
         if facts is None or facts.full_listed is None:
             continue
-        _duplicates(s, agenda, provider, facts)
+        doubtful = _doubtful(s, facts)
+        strangers = _strangers(s, provider, facts, doubtful)
+        _duplicates(s, agenda, provider, facts, doubtful)
         suspects = (facts.servers.get(server) for where, server in s.suspects if where == provider)
         there = [server for server in suspects if server is not None]
-        leaks = [server for server in there if is_leak(s, facts, server)]
+        leaks = [*(server for server in there if is_leak(s, facts, server)), *strangers]
         stuck = _stuck(s, facts)
         if stuck:
             alarms[provider] = stuck
@@ -91,15 +95,40 @@ def marked(s: Snapshot, provider: ProviderName, server: Server) -> bool:
     return server.installation == s.installation or (server.installation is None and server.node in s.recorded)
 
 
-def _duplicates(s: Snapshot, agenda: Agenda, provider: ProviderName, facts: ProviderFacts) -> None:
-    """Add deletions of servers that another one took the place of. That a node has a single server which is not its
-    attempt's matters only while it is being built: later its own one went, and the other goes with the record.
+def _strangers(s: Snapshot, provider: ProviderName, facts: ProviderFacts, doubtful: Iterable[NodeId]) -> list[Server]:
+    """Return servers whose nodes' numbers were given out a second time."""
+    suspects = [facts.servers[server] for where, server in s.suspects if where == provider and server in facts.servers]
+    found = {server.id: server for server in suspects}
+    found |= {server.id: server for node_id in doubtful for server in facts.by_node[node_id]}
+    nodes = s.nodes.nodes
+    return [
+        server
+        for server in found.values()
+        if server.provider == provider
+        and server.status is not ServerStatus.DELETED
+        and server.node in nodes
+        and of_another_life(s, server, nodes[server.node])
+    ]
+
+
+def _doubtful(s: Snapshot, facts: ProviderFacts) -> list[NodeId]:
+    """Return nodes that have several servers, or one that may not be theirs."""
+    several = [node_id for node_id, servers in facts.by_node.items() if len(servers) > 1]
+    building = [node.id for node in s.nodes.in_state(NodeState.BUILDING) if node.id in facts.by_node]
+    return list(dict.fromkeys((*several, *building)))
+
+
+def _duplicates(
+    s: Snapshot, agenda: Agenda, provider: ProviderName, facts: ProviderFacts, doubtful: Iterable[NodeId]
+) -> None:
+    """Add deletions of servers that another one took the place of, strangers aside.
+
+    That a node has a single server which is not its attempt's matters only while it is being built: later its own one
+    went, and the other goes with the record.
 
     While the cloud's answer to a create is on its way, nobody knows which of two servers it names.
     """
-    several = [node_id for node_id, servers in facts.by_node.items() if len(servers) > 1]
-    building = [node.id for node in s.nodes.in_state(NodeState.BUILDING) if node.id in facts.by_node]
-    for node_id in dict.fromkeys((*several, *building)):
+    for node_id in doubtful:
         node = s.nodes.nodes.get(node_id)
         if node is None or node.provider != provider or node.attempt is None:
             continue
@@ -108,5 +137,7 @@ def _duplicates(s: Snapshot, agenda: Agenda, provider: ProviderName, facts: Prov
         keep = own_server(s, node)
         for server in facts.by_node[node_id]:
             kept = server.id == node.external_id or (keep is not None and server.id == keep.id)
-            if not kept and server.installation == s.installation and server.provider == provider:
+            if kept or of_another_life(s, server, node):
+                continue
+            if server.installation == s.installation and server.provider == provider:
                 delete_server(s, agenda, provider, server, node, Reason(code=Code.DUPLICATE, provider=provider))

@@ -31,6 +31,9 @@ from nodepool_ng.plan.static import is_static
 INIT_ORPHAN_AGE: Seconds = 60.0
 """An `init` record of another software, older than this and unlocked, was lost before its launcher locked it."""
 
+OLDER_LIFE: Seconds = 60.0
+"""A server that is older than its node's record by so much is not of that record; clocks may differ by less."""
+
 
 def plan_nodes(s: Snapshot, agenda: Agenda) -> None:
     """Add the next step of every node that needs one, except those of requests that we hold."""
@@ -244,8 +247,23 @@ def servers_of(s: Snapshot, node: Node) -> tuple[Server, ...]:
         server
         for server in found
         if server.status is not ServerStatus.DELETED
+        and not of_another_life(s, server, node)
         and (server.installation == s.installation or (server.installation is None and server.id == node.external_id))
     )
+
+
+def of_another_life(s: Snapshot, server: Server, node: Node) -> bool:
+    """Tell whether a server of ours was there before the record that has its node's number.
+
+    A ZooKeeper that was restored from a backup gives numbers out a second time. Jobs may run on such a server, so it
+    goes as leaks go: never too many at once.
+    """
+    if node.attempt is None or server.attempt == node.attempt or server.id == node.external_id:
+        return False
+    if server.installation != s.installation or node.provider is None:
+        return False
+    created, recorded = server.created or s.now, node.created_time or 0.0
+    return (node.provider, server.id) in s.suspects or created < recorded - OLDER_LIFE
 
 
 def delete_server(

@@ -1,5 +1,6 @@
 """A daemon's manners: one pid file, into the background when asked, and stopping when told to."""
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -38,16 +39,22 @@ class PidFile:
         self._descriptor: int | None = None
 
     def __enter__(self) -> "PidFile":
-        """Take the file. Raises `AlreadyRunning`, or `OSError` where the folder cannot be written to."""
+        """Take the file. Raises `AlreadyRunning`, or `OSError` where the folder cannot be written to.
+
+        A full disk is no reason not to run: the lock is what counts, the number in it is for people.
+        """
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
             raise AlreadyRunning(f"{self._path} is locked: the daemon is running already") from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            _log.warning("The process id cannot be written to %s: %s", self._path, error.strerror)
         return self
 
     def __exit__(
@@ -65,17 +72,25 @@ class PidFile:
             return int(kept["id"]), bytes.fromhex(kept["password"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             _log.warning("%s cannot be used: %s", self._session_path, type(error).__name__)
             return None
 
     def keep_session(self, session: tuple[int, bytes]) -> None:
-        """Write down the session for the next life; readable by its owner alone."""
+        """Write down the session for the next life; readable by its owner alone.
+
+        Where it cannot be written, on a full disk, the next life waits until this session has timed out.
+        """
         fresh = self._session_path.with_suffix(".session-new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"id": session[0], "password": session[1].hex()}, file)
-        fresh.replace(self._session_path)
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                json.dump({"id": session[0], "password": session[1].hex()}, file)
+            fresh.replace(self._session_path)
+        except OSError as error:
+            _log.warning("The session cannot be written to %s: %s", self._session_path, error.strerror)
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
 
 
 def into_background() -> None:
@@ -132,3 +147,12 @@ def tell_service_manager(words: str, environ: Mapping[str, str] = os.environ) ->
             door.sendto(words.encode(), address)
     except OSError as error:
         _log.warning("The service manager cannot be told %s: %s", words, error)
+
+
+def watchdog_every(environ: Mapping[str, str] = os.environ) -> float | None:
+    """Return how often, in seconds, systemd is to be told that this daemon lives: three times in each of its periods.
+    None where it does not watch this process, or says so in a way that makes no sense."""
+    period, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
+    if not period.isdecimal() or int(period) == 0 or (pid and pid != str(os.getpid())):
+        return None
+    return int(period) / 3e6

@@ -4,11 +4,16 @@ import json
 import logging
 import logging.config
 import logging.handlers
+import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import yaml
 
+TEXT, JSON = "text", "json"
+FORMATS = (TEXT, JSON)
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 LEVELS = {"nodepool": "INFO", "requests": "WARNING", "openstack": "WARNING", "kazoo": "WARNING", "asyncssh": "ERROR"}
 """Loggers of others say what went wrong, ours also what was done."""
@@ -32,11 +37,56 @@ def from_file(path: str) -> None:
         raise BadLoggingConfig(f"{path}: this is no logging configuration: {error}") from None
 
 
-def plain(*, debug: bool, file: str | None = None) -> None:
-    """Log to standard output, or to a file that is opened anew after it was rotated."""
+def neutral(text: str) -> str:
+    """Return text of others so that it can neither steer a terminal nor pass for a line of its own: control
+    characters are escaped, and what follows a line feed is indented."""
+    lines = text.split("\n")
+    shown = [line if line.isprintable() else "".join(map(_shown, line)) for line in lines]
+    return "\n    ".join(shown)
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() or character == "\t" else character.encode("unicode_escape").decode()
+
+
+class Lines(logging.Formatter):
+    """A line for each message. Messages quote clouds, schedulers and configurations, so they are made neutral."""
+
+    def __init__(self) -> None:
+        super().__init__(FORMAT)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = neutral(record.message)
+        return super().formatMessage(record)
+
+
+class JsonLines(logging.Formatter):
+    """A JSON object for each message, on one line: `time` (UTC), `level`, `logger`, `message`, and where there is one,
+    `exception`; beside them what a message is about, as `event`, `node_request` and `node`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        told = {"time": when, "level": record.levelname, "logger": record.name, "message": message}
+        begin = 0
+        while found := _ABOUT.match(message, begin):
+            told[_KEYS[found[1]]] = found[2]
+            begin = found.end()
+        told["message"] = message[begin:]
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told)
+
+
+_ABOUT = re.compile(r"\[(e|node_request|node): ([^]]*)\] ")
+_KEYS = {"e": "event", "node_request": "node_request", "node": "node"}
+
+
+def plain(*, debug: bool, file: str | None = None, form: str = TEXT) -> None:
+    """Log to standard output, or to a file that is opened anew after it was rotated; `form` is one of `FORMATS`."""
     handler: logging.Handler
-    handler = logging.StreamHandler(sys.stdout) if file is None else _rotated(file)
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler = ToStdout(sys.stdout) if file is None else _rotated(file)
+    handler.setFormatter(JsonLines() if form == JSON else Lines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -44,6 +94,41 @@ def plain(*, debug: bool, file: str | None = None) -> None:
         logging.getLogger(name).setLevel("DEBUG" if debug and name == "nodepool" else level)
 
 
+class _Patient(logging.Handler):
+    """What cannot be written, to a full disk or a terminal that is gone, is lost, and how much was lost is told by the
+    first line that can be written again. The daemon goes on; Python would put a traceback where no room is either."""
+
+    _lost = 0
+    _told = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        self._lost += self._told + 1
+        self._told = 0
+
+    def format(self, record: logging.LogRecord) -> str:
+        self._told, self._lost = self._lost, 0
+        if self._told:
+            record.msg, record.args = (
+                f"{record.getMessage()} (before this, {self._told} lines could not be written)",
+                (),
+            )
+        return super().format(record)
+
+
+class ToStdout(_Patient, logging.StreamHandler[TextIO]):
+    """Standard output."""
+
+
+class ToFile(_Patient, logging.handlers.WatchedFileHandler):
+    """A file that is opened anew after it was moved away, by logrotate or by hand."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # the folder is gone, or not ours any more
+            self.handleError(record)
+
+
 def _rotated(file: str) -> logging.Handler:
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    return logging.handlers.WatchedFileHandler(file)
+    return ToFile(file)

@@ -1,7 +1,7 @@
 """The lists of Nodepool 11's web application, made of a view: the commands' columns, sorted by what names a row."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,14 @@ from nodepool_ng.model.view import ImageView, View, pools
 LABELS: tuple[Column[LabelName], ...] = (Column("Label", "label", lambda row: row),)
 
 
+CONFIDENTIAL = frozenset({"user_data", "driver_data"})
+"""What schedulers and drivers wrote for themselves. Anybody may ask for these pages: the columns stay empty."""
+NODE_COLUMNS: tuple[Column[NodeRow], ...] = tuple(
+    replace(column, value=lambda row: None, shown=None) if column.key in CONFIDENTIAL else column
+    for column in NODE_DETAILS
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What of a list somebody wants: one node only, or some of the columns."""
@@ -34,7 +42,7 @@ class Wish:
 
 def nodes(view: View, wish: Wish) -> Table[NodeRow]:
     ids = sorted(view.nodes) if wish.node is None else [wish.node] if wish.node in view.nodes else []
-    return Table(NODE_DETAILS, tuple(NodeRow(view.nodes[id], id in view.locked, view.now) for id in ids))
+    return Table(NODE_COLUMNS, tuple(NodeRow(view.nodes[id], id in view.locked, view.now) for id in ids))
 
 
 def uploads(view: View, wish: Wish) -> Table[UploadRow]:

@@ -1,6 +1,5 @@
 """Running a launcher: signals, the service manager, new credentials, and a ZooKeeper ensemble that loses its leader."""
 
-import configparser
 import signal
 import socket
 import time
@@ -18,7 +17,6 @@ from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.store import Commit, Create
 from tests.daemons.test_launcher import clouds, configure
 from tests.support.daemons import Site, site, wait_for
-from tests.support.readme import CHECKOUT
 
 pytestmark = [pytest.mark.zookeeper, pytest.mark.daemons]
 NORTH = ProviderName("north")
@@ -131,10 +129,25 @@ def test_the_leader_of_three_zookeepers_dies_and_nothing_is_lost_or_doubled(ense
         assert len(more) == 1
 
 
-def test_the_unit_is_one_that_systemd_can_read() -> None:
-    unit = configparser.ConfigParser(interpolation=None, strict=True)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read_string((CHECKOUT / "etc" / "nodepool-launcher.service").read_text())
-    assert unit["Service"]["Type"] == "notify"
-    assert unit["Service"]["ExecReload"].endswith("-HUP $MAINPID")
-    assert "nodepool-launcher -f" in unit["Service"]["ExecStart"]
+@pytest.mark.parametrize("program", ["nodepool-launcher", "nodepool-builder"])
+def test_the_service_manager_hears_of_readiness_and_that_the_loop_goes_round(
+    place: Site, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    place.configure(**{"images-dir": str(place.folder / "images"), "labels": [], "providers": []})
+    told = place.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(told))
+        manager.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(told))
+        monkeypatch.setenv("WATCHDOG_USEC", "600000")
+        daemon = place.daemon(program, "-c", str(place.config), "-f")
+        deadline = time.monotonic() + 30
+        heard = {manager.recv(100)}
+        while heard < {b"READY=1", b"WATCHDOG=1"} and time.monotonic() < deadline:
+            heard.add(manager.recv(100))
+        assert heard == {b"READY=1", b"WATCHDOG=1"}
+        daemon.signal(signal.SIGTERM)
+        while (last := manager.recv(100)) != b"STOPPING=1":
+            assert last == b"WATCHDOG=1"
+        assert daemon.process is not None
+        assert daemon.process.wait(30) == 0

@@ -39,6 +39,12 @@ class Proxy:
             self._refusing = self._holding = False
         self._bell.send(b"x")
 
+    def reset(self) -> None:
+        """Close every connection, as a router does that lost its table; new ones are welcome."""
+        with self._lock:
+            for one in list(self._pairs):
+                self._part(one)
+
     def hold(self) -> None:
         """Keep the connections, but let nothing through any more."""
         with self._lock:
@@ -70,7 +76,11 @@ class Proxy:
         if self._refusing:
             client.close()
             return
-        server = socket.create_connection(self._target)
+        try:
+            server = socket.create_connection(self._target)
+        except OSError:
+            client.close()
+            return
         self._pairs[client], self._pairs[server] = server, client
         for one in (client, server):
             self._selector.register(one, selectors.EVENT_READ)

@@ -5,6 +5,7 @@ No SDK here, so that the driver's decisions can be tested as a conversation.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -36,7 +37,7 @@ class Answer:
         """Return the decoded body; raise Unavailable when it is not a JSON object."""
         try:
             content = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
             raise Unavailable(f"{self.subject}: the answer is not what this API answers")
@@ -97,6 +98,18 @@ class Door(Protocol):
         `data` is iterated from the start again when the call has to be repeated with a fresh token.
         """
         ...
+
+
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Read an answer; raise Unavailable when it has not the shape that this API's answers have.
+
+    For answers as a whole: an entry that was left out of a list of servers would count as a server that is gone.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise Unavailable(f"the answer is not what this API answers ({type(error).__name__}: {error})") from error
 
 
 def pages(

@@ -27,7 +27,7 @@ from nodepool_ng.drivers import (
 )
 from nodepool_ng.drivers.openstack import floating, images, volumes
 from nodepool_ng.drivers.openstack.bodies import server_body
-from nodepool_ng.drivers.openstack.calls import COMPUTE, IMAGE, NETWORK, VOLUME, Door, listed, pages
+from nodepool_ng.drivers.openstack.calls import COMPUTE, IMAGE, NETWORK, VOLUME, Door, listed, pages, understanding
 from nodepool_ng.drivers.openstack.labels import Flavor, choose_flavor, dearest, facts_of, flavors_of, no_flavor
 from nodepool_ng.drivers.openstack.networks import NetworkFacts, facts_without_neutron, network_facts
 from nodepool_ng.drivers.openstack.parse import Facts, has_floating_ip, is_stub, server_of
@@ -87,6 +87,7 @@ class OpenStack:
     def close(self) -> None:
         self._door.close()
 
+    @understanding()
     def list_servers(self, since: Timestamp | None, now: Timestamp) -> Listing:
         """List servers as `Driver` says.
 
@@ -112,6 +113,7 @@ class OpenStack:
             self._seen, self._floating = {**self._seen, **seen}, self._floating | floating_ones
         return Listing(servers=servers, asked=now, full=since is None)
 
+    @understanding()
     def capacity(self, now: Timestamp) -> Capacity:
         """Read limits, zones and what labels need. Refreshes what is remembered of the cloud."""
         known = self._learn()
@@ -131,6 +133,7 @@ class OpenStack:
             asked=now,
         )
 
+    @understanding()
     def create_server(self, order: ServerOrder) -> ServerId:
         """Ask for a server as `Driver` says. After Unavailable it may exist or not: the lists will tell, by its
         attempt id."""
@@ -153,6 +156,7 @@ class OpenStack:
             raise Unavailable(f"{error} (it is not known whether the server {order.name} is being made)") from None
         return ServerId(server["id"])
 
+    @understanding()
     def delete_server(self, server: ServerId) -> None:
         if server in self._floating:
             seen = self._seen.get(server)
@@ -162,6 +166,7 @@ class OpenStack:
             self._floating.discard(server)
         self._door.call(COMPUTE, "DELETE", f"/servers/{server}", fine=(404,))
 
+    @understanding()
     def attach_address(self, server: ServerId, installation: InstallationId) -> str:
         """See `Networked`. Raises Misconfigured where the cloud has no floating IPs, Refused while the server has no
         port yet."""
@@ -169,6 +174,7 @@ class OpenStack:
         self._installation = installation
         return floating.attach(self._door, server, self._remembered().facts.networks, installation)
 
+    @understanding()
     def sweep_network(
         self, installation: InstallationId, gone: Set[ServerId], *, ports: bool, floating_ips: bool
     ) -> Swept:
@@ -184,11 +190,13 @@ class OpenStack:
                 self._bound.pop(volume, None)
         return swept
 
+    @understanding()
     def console(self, server: ServerId) -> str:
         body: Json = {"os-getConsoleOutput": {}}
         output = self._door.call(COMPUTE, "POST", f"/servers/{server}/action", json=body).member("output")
         return str(output or "")
 
+    @understanding()
     def upload_image(self, order: ImageOrder, progress: Callable[[int], None]) -> str:
         """Upload as `Driver` says, within the provider's image-upload-timeout."""
         return images.upload(self._door, order, self._provider.image_upload_timeout, progress)
@@ -196,6 +204,7 @@ class OpenStack:
     def delete_image(self, image: str) -> None:
         self._door.call(IMAGE, "DELETE", f"/images/{image}", fine=(404,))
 
+    @understanding()
     def list_images(self) -> tuple[Image, ...]:
         """List the images that belong to our project, whatever their visibility."""
         project = self._door.traits().project

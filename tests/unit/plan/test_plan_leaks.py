@@ -162,3 +162,31 @@ def test_servers_of_a_nodepool_11_node_are_no_duplicates(scene: Scene) -> None:
     scene.server(1, installation=None, attempt=None)
     scene.server(1, id="other", installation=None, attempt=None)
     assert not deleted(scene)
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["seen without a record", "older than the record"])
+def test_servers_whose_numbers_were_given_out_again_are_leaks_and_no_duplicates(scene: Scene, restarted: bool) -> None:
+    """ZooKeeper was restored from a backup: new nodes get the numbers of servers on which jobs may still run."""
+    for number in range(6):
+        scene.node(number, external_id=f"new-{number}", created_time=NOW - 30)
+        scene.server(number, id=f"new-{number}")
+        scene.server(number, attempt="before the restore", created=NOW - 3600 if restarted else NOW - 8)
+        if not restarted:
+            scene.more.setdefault("suspects", {})["acme", f"server-{number}"] = NOW - 60
+    assert not deleted(scene)
+    assert "6 of 12 servers" in scene.plan().alarms["acme"]  # type: ignore[index]
+    scene.more["sweeps_confirmed"] = {"acme": NOW}
+    assert deleted(scene, Code.LEAK) == [f"server-{number}" for number in range(6)]
+
+
+def test_a_server_once_seen_without_its_record_is_not_taken_for_another_ones(scene: Scene) -> None:
+    scene.node(1, external_id="server-1", lock=Side.FOREIGN)
+    leak(scene, 1)
+    assert not deleted(scene)
+
+
+def test_a_node_that_is_deleted_does_not_take_along_the_server_that_had_its_number_before(scene: Scene) -> None:
+    scene.node(1, NodeState.DELETING, external_id="new", lock=Side.OURS, created_time=NOW - 30)
+    scene.server(1, id="new")
+    scene.server(1, id="old", attempt="before the restore", created=NOW - 3600)
+    assert deleted(scene, Code.NOT_NEEDED) == ["new"]

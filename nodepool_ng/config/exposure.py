@@ -1,0 +1,34 @@
+"""Files whose permissions let others on this machine read secrets, or change what a daemon does."""
+
+import os
+import stat
+from collections.abc import Iterable
+
+from nodepool_ng.model.settings import Settings
+
+
+def exposed(config: str, secret: Iterable[str]) -> tuple[str, ...]:
+    """Return a sentence for each file that is open to everybody; files that are not there are passed over.
+
+    `secret` are files that hold secrets, `config` is one that says what to run.
+    """
+    sentences = []
+    for path in dict.fromkeys(secret):
+        if _mode(path) & (stat.S_IROTH | stat.S_IWOTH):
+            sentences.append(f"{path} may hold secrets and everybody on this machine can read it; chmod o-rwx {path}")
+    if _mode(config) & stat.S_IWOTH:
+        sentences.append(f"everybody on this machine can write to {config}; chmod o-w {config}")
+    return tuple(sentences)
+
+
+def secret_files(settings: Settings, secure: str | None, clouds: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of files that hold secrets: the secure file, the TLS key, and where clouds.yaml may be."""
+    key = settings.zookeeper.tls_key if settings.zookeeper is not None else None
+    return tuple(path for path in (secure, key, *clouds) if path is not None)
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return 0

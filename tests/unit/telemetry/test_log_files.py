@@ -1,0 +1,74 @@
+"""Log files: moved away by logrotate, and on a disk that is full."""
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from nodepool_ng.telemetry import logs
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[tuple[Path, logging.Logger]]:
+    """A file that `plain` logs to, and a logger; the loggers are as before when it is over."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    levels = {name: logging.getLogger(name).level for name in logs.LEVELS}
+    logs.plain(debug=False, file=str(tmp_path / "logs" / "nodepool.log"))
+    yield tmp_path / "logs" / "nodepool.log", logging.getLogger("nodepool.test")
+    for handler in root.handlers:
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, before in levels.items():
+        logging.getLogger(name).setLevel(before)
+
+
+def test_a_file_that_was_moved_away_is_opened_anew(log):
+    path, logger = log
+    logger.info("before")
+    path.rename(path.with_suffix(".1"))
+    logger.info("after")
+    assert "before" in path.with_suffix(".1").read_text()
+    assert "after" in path.read_text()
+
+
+def test_a_folder_that_is_gone_ends_nobody_and_what_was_lost_is_counted(log, capfd):
+    path, logger = log
+    logger.info("first")
+    path.unlink()
+    path.parent.rmdir()
+    logger.info("lost")
+    logger.info("lost, too")
+    path.parent.mkdir()
+    logger.info("found")
+    assert path.read_text().endswith("found (before this, 2 lines could not be written)\n")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_others_wrote_cannot_forge_a_line_or_steer_a_terminal(log):
+    path, logger = log
+    logger.warning("the cloud says: %s", "no\x1b[2J\r\n2026-01-01 00:00:00,000 INFO nodepool: all is well")
+    (first, second) = path.read_text().splitlines()
+    assert first.endswith("the cloud says: no\\x1b[2J\\r")
+    assert second.startswith("    2026-01-01")
+
+
+def test_json_has_a_key_for_all_that_a_line_is_about(tmp_path, log):
+    _, logger = log
+    path = tmp_path / "json.log"
+    logging.getLogger().handlers[0].close()
+    logs.plain(debug=False, file=str(path), form=logs.JSON)
+    try:
+        raise ValueError("why")
+    except ValueError:
+        logger.exception("[e: ab] [node_request: 200-0000000001] [node: 0000000002] Ready\n%s", "twice")
+    (line,) = path.read_text().splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["node_request"], told["node"]) == ("ab", "200-0000000001", "0000000002")
+    assert (told["level"], told["logger"], told["message"]) == ("ERROR", "nodepool.test", "Ready\ntwice")
+    assert told["exception"].endswith("ValueError: why")
+    assert datetime.fromisoformat(told["time"]).tzinfo is not None
