@@ -19,13 +19,12 @@ from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
 from nodepool_ng.model.action import Booted
 from nodepool_ng.model.ids import AttemptId, ServerId
-from nodepool_ng.model.image_action import RetireBuild
-from nodepool_ng.model.lifecycle import ImageState, NodeState
+from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.server import ServerStatus
-from nodepool_ng.plan import capacity, claimed, images_gone, launch, leaks, nodes
+from nodepool_ng.plan import capacity, claimed, launch, leaks, nodes
 from nodepool_ng.plan.standing import Standing
 from nodepool_ng.shell.effect import CloudCall, Effect, Fence, StoreRound, ask
 from nodepool_ng.sim.virtual import world as virtual_world
@@ -47,6 +46,7 @@ from nodepool_ng.zk.store import (
     SessionState,
     Set,
 )
+from tests.virtual import broken_images
 
 Break = Callable[[pytest.MonkeyPatch], None]
 
@@ -221,29 +221,6 @@ def foreign_server_deleted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(leaks, "marked", lambda s, provider, server: server.provider == provider and server.node is not None)
 
 
-def upload_deleted(patch: pytest.MonkeyPatch) -> None:
-    """An upload is obsolete as soon as there is a younger build, whether that has been uploaded or not."""
-    original = images_gone._upload_unwanted
-
-    def unwanted(s: Any, stock: Any, agenda: Any, key: Any, upload: Any) -> Any:
-        newest = stock.newest(key.image)
-        younger = newest is not None and newest[0].build != key.build
-        return Reason(code=Code.OBSOLETE) if younger else original(s, stock, agenda, key, upload)
-
-    patch.setattr(images_gone, "_upload_unwanted", unwanted)
-
-
-def build_deleted(patch: pytest.MonkeyPatch) -> None:
-    """A build goes as soon as another one of its image is ready, without waiting for uploads."""
-
-    def build(s: Any, stock: Any, agenda: Any, key: Any, build: Any) -> None:
-        newest = stock.newest(key.image)
-        if build.state is ImageState.READY and newest is not None and newest[0] != key:
-            agenda.add(RetireBuild(build=key, expect=build.state, why=Reason(code=Code.OBSOLETE)))
-
-    patch.setattr(images_gone, "_build", build)
-
-
 RULES: Mapping[str, tuple[Break, int]] = MappingProxyType(
     {
         "intent skipped": (intent_skipped, 5),
@@ -261,20 +238,16 @@ RULES: Mapping[str, tuple[Break, int]] = MappingProxyType(
         "request fulfilled with a node that died": (fulfilled_with_a_dead_node, 200),
         "hold lost": (hold_lost, 40),
         "foreign server deleted": (foreign_server_deleted, 200),
-        "upload deleted while a label depends on it": (upload_deleted, 5),
-        "build deleted before its successor is uploaded": (build_deleted, 5),
+        **broken_images.RULES,
     }
 )
 """The rule, how it is broken, and within how many random histories that is noticed."""
 
 
-ABOUT_IMAGES = ("upload deleted while a label depends on it", "build deleted before its successor is uploaded")
-
-
 def breaking(rule: str, most: int) -> int | None:
     """Play histories with a broken rule; return how many it took until somebody noticed, or None."""
     tasks: Iterable[Task] = range(most)
-    if rule in ABOUT_IMAGES:
+    if rule in broken_images.RULES and rule not in broken_images.RANDOM:
         tasks = (Case(scene="images", point=1 + 5 * n, fate=Fate.KILLED, standby=False) for n in range(most))
     with pytest.MonkeyPatch.context() as patch:
         RULES[rule][0](patch)
