@@ -128,7 +128,7 @@ class Board:
             leftovers.directory_of(build.order.id, scratch(env)),
             *files.names_of(build.order.images_dir, build.order.image, build.order.id),
         ]
-        build.size = leftovers.weight(places)
+        build.size = leftovers.weight(places) or build.size
         build.weighed = self._clock.monotonic()
 
 

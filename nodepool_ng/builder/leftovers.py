@@ -24,6 +24,7 @@ RECORDS = ".building"
 PREFIX = "nodepool-build-"
 COMMAND_TIMEOUT = 60.0  # seconds for umount, losetup, dmsetup; removing a tree may take longer
 REMOVE_TIMEOUT = 600.0  # seconds
+WEIGH_TIMEOUT = 15.0  # seconds; what takes longer is not worth knowing
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")  # how the kernel writes blanks in paths
 
@@ -99,7 +100,7 @@ def weight(places: Iterable[Path]) -> int:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=COMMAND_TIMEOUT,
+            timeout=WEIGH_TIMEOUT,
             check=False,
         )
     except (OSError, subprocess.SubprocessError):

@@ -79,9 +79,9 @@ def plan_canary(s: Snapshot, agenda: Agenda, node: Node, path: str) -> None:
             _came_up(s, agenda, node, path, booted)
         case Failed(reason):
             agenda.add(_judged(s, node, path, Gate(state=GateState.FAILED, since=s.now, why=reason.detail)))
-        case NoRoom():
-            # That proves nothing; as for the label, its ordinary launches find out themselves.
-            agenda.add(RetireNode(node=node.id, expect=node.state, why=_why(node, Code.NOT_NEEDED)))
+        case NoRoom(reason):
+            # That proves nothing. It is tried again after the label's back-off, as for every other node.
+            agenda.add(RetireNode(node=node.id, expect=node.state, why=reason))
 
 
 def _came_up(s: Snapshot, agenda: Agenda, node: Node, path: str, booted: Booted) -> None:

@@ -15,6 +15,7 @@ from nodepool_ng.model.action import (
     ScanHostKeys,
 )
 from nodepool_ng.model.gate import CANARY, Gate, GateState, at_gate, gate_of
+from nodepool_ng.model.reason import Code
 from nodepool_ng.model.settings import DiskImage, PoolLabel
 from nodepool_ng.model.snapshot import AttemptState, Checked, Scan
 from tests.unit.plan.support import NOW, Scene
@@ -156,7 +157,7 @@ def test_one_that_fails_for_good_keeps_its_upload_out_after_its_console_was_read
 def test_a_cloud_without_room_proves_nothing(scene):
     canary(scene, AttemptState.NO_CAPACITY)
     assert scene.does(JudgeUpload) == ()
-    assert scene.one(RetireNode)
+    assert scene.one(RetireNode).why.code is Code.ATTEMPT_FAILED, "so that the label backs off"
 
 
 def test_a_verdict_reads_as_it_was_written(scene):
