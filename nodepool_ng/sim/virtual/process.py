@@ -5,7 +5,6 @@ process can be killed, cut off from ZooKeeper, lose its session, or stand still 
 virtual machine that is moved) so that it goes on with letters that are long out of date.
 """
 
-import math
 import traceback
 from collections.abc import Callable
 from enum import StrEnum
@@ -224,8 +223,7 @@ class VirtualProcess(Generic[AnyLoop]):
             wake = self.clock.now() + 1.0
         self.busy = False
         if wake is not None:
-            # Unix time has few digits behind the point: without rounding, each turn would bring one more at its end.
-            at = math.ceil((self._timeline.monotonic() + max(wake - self.clock.now(), 0.0)) * 1e6) / 1e6
+            at = self._timeline.monotonic() + max(wake - self.clock.now(), 0.0)
             if at not in self._wakes:
                 self._wakes.add(at)
                 self._timeline.schedule(at - self._timeline.monotonic(), lambda: self._woken(at))
