@@ -38,6 +38,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "diskimage_builder": ("builder/",),
     "asyncssh": ("drivers/keyscan.py", "sim/http/ssh.py", "demo/"),
     "statsd": ("telemetry/",),
+    "opentelemetry": ("telemetry/tracing.py",),
     "prometheus_client": ("telemetry/",),
 }
 
