@@ -39,6 +39,7 @@ from nodepool_ng.shell.process import (
     wait_for_signal,
     watchdog_every,
 )
+from nodepool_ng.shell.repl import console
 from nodepool_ng.telemetry import logs
 from nodepool_ng.zk.client import KazooStore, close_session
 from nodepool_ng.zk.installation import Stopped, UnknownInstallation, join
@@ -252,6 +253,7 @@ class Builder:
 )
 @click.option("-f", "foreground", is_flag=True, help="Stay in the foreground.")
 @click.option("-d", "debug", is_flag=True, help="Stay in the foreground and log everything.")
+@click.option("--repl", is_flag=True, help="Listen with a Python console on port 3000 of this machine; no password.")
 @click.option("--build-workers", type=click.IntRange(0), default=1, show_default=True, help="Builds at a time.")
 @click.option("--upload-workers", type=click.IntRange(0), default=4, show_default=True, help="Uploads at a time.")
 @click.version_option(nodepool_ng.__version__, message="Nodepool version: %(version)s")
@@ -263,6 +265,7 @@ def main(
     pid: str | None,
     foreground: bool,
     debug: bool,
+    repl: bool,
     build_workers: int,
     upload_workers: int,
 ) -> None:
@@ -298,7 +301,9 @@ def main(
                 pid_file = stack.enter_context(PidFile(path))
             except (AlreadyRunning, OSError) as error:
                 raise click.ClickException(f"the pid file cannot be had: {error}") from None
-        Builder(config, secure, pid_file, build_workers=build_workers, upload_workers=upload_workers).run(loaded)
+        builder = Builder(config, secure, pid_file, build_workers=build_workers, upload_workers=upload_workers)
+        stack.enter_context(console(builder, wanted=repl))
+        builder.run(loaded)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 import click
+from click.shell_completion import CompletionItem
 
 import nodepool_ng
 from nodepool_ng.cli import logs
@@ -19,6 +20,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "config-validate": "config:validate_files",
         "alien-image-list": "aliens:alien_images",
         "audit": "audit:audit",
+        "completion": "completion:completion",
         "confirm": "providers:confirm",
         "console": "reaching:console",
         "cordon": "cordoning:cordon",
@@ -49,11 +51,14 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "import-image-data": "data:import_images",
         "info": "providers:info",
         "list": "nodes:list_nodes",
+        "plan": "planning:plan",
         "request": "requesting:request",
         "request-list": "requests:list_requests",
+        "simulate": "planning:simulate",
         "ssh": "reaching:ssh",
         "stats": "past:stats",
         "thaw": "freezing:thaw",
+        "top": "top:top",
         "uncordon": "cordoning:uncordon",
         "unhold": "nodes:unhold",
     }
@@ -66,6 +71,12 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names of commands without loading any of them; options as ever."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:

@@ -77,7 +77,7 @@ def unhold(session: Session, nodes: tuple[NodeId, ...], yes: bool) -> None:
     """End the hold of a node. Somebody may have changed it meanwhile, so it is deleted like any used node."""
     if len(nodes) > 1:
         make_sure(session, f"This ends the hold of {len(nodes)} nodes, which are deleted then.", yes=yes)
-    _change_all(session, nodes, NodeEvent.RETURNED, _nothing_more, only=NodeState.HOLD)
+    _change_all(session, nodes, NodeEvent.RETURNED, nothing_more, only=NodeState.HOLD)
 
 
 @click.command()
@@ -95,10 +95,11 @@ def delete(session: Session, nodes: tuple[NodeId, ...], now: bool, yes: bool) ->
         for id in nodes:
             delete_now(session, id)
         return
-    _change_all(session, nodes, NodeEvent.UNWANTED, _nothing_more)
+    _change_all(session, nodes, NodeEvent.UNWANTED, nothing_more)
 
 
-def _nothing_more(node: Node) -> Mapping[str, object]:
+def nothing_more(node: Node) -> Mapping[str, object]:
+    """Change nothing but the state."""
     return {}
 
 
@@ -117,7 +118,7 @@ def _change_all(
     with session.connected(*map(paths.node, ids)) as connection:
         for id in ids:
             try:
-                node = _changed(session, connection, id, event, change, only)
+                node = change_node(session, connection, id, event, change, only)
                 listed = connection.ask([Children(paths.node_lock(id))])[0]
                 rows.append(NodeRow(node, isinstance(listed, Names) and bool(listed.names), session.now()))
             except Vanished:
@@ -138,7 +139,7 @@ def _worst(troubles: Sequence[click.ClickException]) -> click.ClickException:
     return last if isinstance(last, Failed) else Failed(last.message)
 
 
-def _changed(
+def change_node(
     session: Session,
     connection: Connection,
     id: NodeId,
@@ -146,6 +147,12 @@ def _changed(
     change: Callable[[Node], Mapping[str, object]],
     only: NodeState | None,
 ) -> Node:
+    """Let `event` happen to one node under its lock; with `only`, to a node in this state.
+
+    Raises:
+        Vanished: there is no such node.
+        Declined, Failed: it could not be done; nothing was changed.
+    """
     node_lock.read(connection, id)
     around = session.surroundings
     held = node_lock.take(connection, id, around.clock, around.lock_timeout)

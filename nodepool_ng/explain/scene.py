@@ -57,21 +57,32 @@ class Scene:
 
     def orders(self, provider: str, pool: str | None = None, image: str | None = None) -> list[str]:
         """Return the orders in force that concern a provider, a pool (`provider/pool`) or an image, as sentences."""
-        found = []
-        for name in (provider, ALL) if provider else ():
-            order = self.freezes.get(name)
-            if order is not None:
-                what = " and ".join(word for word, on in (("creates", order.creates), ("deletes", order.deletes)) if on)
-                found.append(f"frozen by an operator: no {what} until `nodepool thaw {name}`")
-        keys = [(CordonKind.PROVIDER, provider), (CordonKind.POOL, pool), (CordonKind.IMAGE, image)]
-        for kind, named in keys:
-            cordon = self.cordons.get((kind, named)) if named else None
-            if cordon is not None:
-                found.append(_cordoned(kind, str(named), cordon))
-        return found
+        return orders_for(self.freezes, self.cordons, provider, pool, image)
 
 
-def _cordoned(kind: CordonKind, name: str, cordon: Cordon) -> str:
+def orders_for(
+    freezes: Mapping[str, Freeze],
+    cordons: Mapping[CordonKey, Cordon],
+    provider: str,
+    pool: str | None = None,
+    image: str | None = None,
+) -> list[str]:
+    """Return the orders that concern a provider, a pool (`provider/pool`) or an image, as sentences."""
+    found = []
+    for name in (provider, ALL) if provider else ():
+        order = freezes.get(name)
+        if order is not None:
+            what = " and ".join(word for word, on in (("creates", order.creates), ("deletes", order.deletes)) if on)
+            found.append(f"frozen by an operator: no {what} until `nodepool thaw {name}`")
+    keys = [(CordonKind.PROVIDER, provider), (CordonKind.POOL, pool), (CordonKind.IMAGE, image)]
+    for kind, named in keys:
+        cordon = cordons.get((kind, named)) if named else None
+        if cordon is not None:
+            found.append(_cordoned(str(named), cordon))
+    return found
+
+
+def _cordoned(name: str, cordon: Cordon) -> str:
     word = "drained" if cordon.drain else "cordoned"
     by = f" by {cordon.by}" if cordon.by else ""
     reason = f" ({cordon.reason})" if cordon.reason else ""

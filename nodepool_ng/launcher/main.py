@@ -46,6 +46,7 @@ from nodepool_ng.shell.process import (
     wait_for_signal,
     watchdog_every,
 )
+from nodepool_ng.shell.repl import console
 from nodepool_ng.telemetry import logs
 from nodepool_ng.zk.client import KazooStore, close_session
 from nodepool_ng.zk.installation import Stopped, UnknownInstallation, join
@@ -315,6 +316,7 @@ def _address(web: WebSettings, hostname: str) -> str:
 )
 @click.option("-f", "foreground", is_flag=True, help="Stay in the foreground.")
 @click.option("-d", "debug", is_flag=True, help="Stay in the foreground and log everything.")
+@click.option("--repl", is_flag=True, help="Listen with a Python console on port 3000 of this machine; no password.")
 @click.option("--no-webapp", is_flag=True, help="Do not serve web pages.")
 @click.version_option(nodepool_ng.__version__, message="Nodepool version: %(version)s")
 def main(
@@ -325,6 +327,7 @@ def main(
     pid: str | None,
     foreground: bool,
     debug: bool,
+    repl: bool,
     no_webapp: bool,
 ) -> None:
     """Keep nodes ready in every provider, and hand them out."""
@@ -357,7 +360,9 @@ def main(
                 pid_file = stack.enter_context(PidFile(path))
             except (AlreadyRunning, OSError) as error:
                 raise click.ClickException(f"the pid file cannot be had: {error}") from None
-        Launcher(config, secure, pid_file, web=not no_webapp).run(loaded)
+        launcher = Launcher(config, secure, pid_file, web=not no_webapp)
+        stack.enter_context(console(launcher, wanted=repl))
+        launcher.run(loaded)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ from nodepool_ng.launcher.measuring import PATIENCE, Counting, Measures, observe
 from nodepool_ng.launcher.reconciler import Reconciler
 from nodepool_ng.launcher.recording import SAMPLE_EVERY, Recorder, samples
 from nodepool_ng.launcher.showcase import Showcase
+from nodepool_ng.launcher.tracing import Tracer
 from nodepool_ng.launcher.witness import All, Witness
 from nodepool_ng.model.clock import Clock
 from nodepool_ng.model.settings import HistorySettings, Provider, WebSettings
+from nodepool_ng.telemetry import tracing
 from nodepool_ng.telemetry.health import Health
 from nodepool_ng.telemetry.history import History
 from nodepool_ng.telemetry.meter import Meters
@@ -37,6 +39,7 @@ class Reporting:
         self.meters = Meters(Prometheus(), self.statsd)
         self._hostname = socket.gethostname()
         self.history: History | None = None
+        self._traces: tracing.Traces | None = None
         self._measures = Measures(self.meters, self._hostname)
         self.witness: Witness = self._measures
         self.health = Health(clock)
@@ -45,7 +48,12 @@ class Reporting:
         """Begin to write history; before the reconciler is made."""
         self.history = History(_place(settings, environment), settings.days, settings.megabytes)
         self.history.start()
-        self.witness = All(self._measures, Recorder(self.history))
+        witnesses: list[Witness] = [self._measures, Recorder(self.history)]
+        make = tracing.configured(environment)
+        if make is not None:
+            self._traces = make()
+            witnesses.append(Tracer(self._traces))
+        self.witness = All(*witnesses)
 
     def start(self, ticks: BackgroundScheduler, web: WebSettings | None) -> Callable[[], None]:
         """Begin to count and to serve; return what ends both."""
@@ -53,6 +61,8 @@ class Reporting:
         if self.history is not None:
             ticks.add_job(self._sample, "interval", seconds=SAMPLE_EVERY, max_instances=1, coalesce=True)
             ends.append(self.history.stop)
+        if self._traces is not None:
+            ends.append(self._traces.stop)
         if self.statsd is not None:
             self.statsd.start()
             counting = Counting(self.showcase, self.statsd, self._hostname)

@@ -120,6 +120,7 @@ def view_of(
         foreign=dict(world.clouds.foreign_use),
         used={key: _kept(census.used_in_pool(key)) for key in keys},
         used_in_provider={name: _kept(census.used_in_provider(name)) for name in provider_names},
+        cordons=dict(picture.cordons),
         backlog=backlog,
         work=work,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.component import POOL, Component
+from nodepool_ng.model.cordon import Cordon, CordonKey
 from nodepool_ng.model.freeze import Freeze
 from nodepool_ng.model.ids import ImageName, NodeId, PoolId, ProviderName, RequestId, Timestamp
 from nodepool_ng.model.image import Build, Upload
@@ -83,6 +84,8 @@ class View:
     """What others use of a provider's project."""
     used: Mapping[PoolKey, Resources] = field(default_factory=_nothing)
     used_in_provider: Mapping[ProviderName, Resources] = field(default_factory=_nothing)
+    cordons: Mapping[CordonKey, Cordon] = field(default_factory=_nothing)
+    """What gets nothing new, by order of an operator."""
     backlog: Backlog = field(default_factory=Backlog)
     work: tuple[Mapping[str, Any], ...] = ()
     """What builders tell of their work: a document of each."""

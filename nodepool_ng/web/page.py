@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from nodepool_ng.explain.scene import orders_for
 from nodepool_ng.listing.work import WorkRow, amount, duration, work_rows
 from nodepool_ng.model.freeze import NOT_FROZEN, forbidden
 from nodepool_ng.model.gate import gate_of, in_service
@@ -66,6 +67,8 @@ class PoolLine:
     bars: tuple[Bar, ...]
     quota: tuple[Bar, ...]
     states: tuple[tuple[NodeState, int], ...]
+    orders: tuple[str, ...]
+    """What operators have ordered about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ class ImageLine:
     builder: str
     built: Timestamp | None
     failures: int
+    orders: tuple[str, ...]
     uploads: tuple[UploadCell, ...]
 
 
@@ -203,6 +207,7 @@ def _pools(view: View) -> Iterator[PoolLine]:
                 )
             ),
             states=tuple((state, states[state]) for state in NodeState if states[state]),
+            orders=tuple(orders_for({}, view.cordons, key[0], "/".join(key))),
         )
 
 
@@ -285,6 +290,7 @@ def _images(view: View) -> Iterator[ImageLine]:
             builder=(now.builder or "") if now else "",
             built=good,
             failures=sum(one.state is ImageState.FAILED and one.state_time > (good or 0) for one in mine),
+            orders=tuple(orders_for({}, view.cordons, "", None, name)),
             uploads=tuple(cells.get(name, {}).values()),
         )
 

@@ -22,12 +22,12 @@ class Nodepool11:
         self._peer = peer
         self._place = place
 
-    def launcher(self, config: Path | None = None, tag: str = "") -> Daemon:
-        """Start its launcher, with everything in its log."""
+    def launcher(self, config: Path | None = None, tag: str = "", *, web: bool = False) -> Daemon:
+        """Start its launcher, with everything in its log; with its web application only if that is asked for."""
         argv = [
             str(self._peer.folder / "bin" / "nodepool-launcher"),
             *("-c", str(config or self._place.config)),
-            *("-d", "--no-webapp"),
+            *(("-d",) if web else ("-d", "--no-webapp")),
         ]
         return self._place.run(argv, f"peer-launcher{tag}", NOT_OURS)
 

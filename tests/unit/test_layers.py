@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "zk": {"model"},
     # What runs effects joins the store and the drivers, and decides nothing.
     "shell": {"model", "drivers", "zk"},
-    "web": {"model", "listing", "telemetry"},
+    "web": {"model", "explain", "listing", "telemetry"},
     # The only places that join everything.
     "launcher": {"model", "config", "drivers", "plan", "shell", "telemetry", "web", "zk"},
     "builder": {"model", "config", "drivers", "plan", "shell", "telemetry", "web", "zk"},
@@ -38,6 +38,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "diskimage_builder": ("builder/",),
     "asyncssh": ("drivers/keyscan.py", "sim/http/ssh.py", "demo/"),
     "statsd": ("telemetry/",),
+    "opentelemetry": ("telemetry/tracing.py",),
     "prometheus_client": ("telemetry/",),
 }
 

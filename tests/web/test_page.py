@@ -4,6 +4,7 @@ import http.client
 import json
 from html.parser import HTMLParser
 
+from nodepool_ng.model.cordon import Cordon, CordonKind
 from nodepool_ng.model.ids import LabelName, NodeId, ProviderName
 from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.server import ProviderFacts
@@ -190,3 +191,19 @@ def test_a_reconciler_that_does_not_answer_is_ill_and_the_page_shows_what_was() 
         place.shown.answers = False
         assert place.ask("/health").status == 503
         assert NodeId("0000000001") in place.ask("/node-list").body
+
+
+def test_orders_of_operators_are_shown_where_they_count() -> None:
+    orders = {
+        "cordons": {
+            (CordonKind.POOL, "north/main"): Cordon(drain=True, by="ann@desk", reason=HOSTILE),
+            (CordonKind.IMAGE, "debian"): Cordon(),
+        },
+    }
+    with served(full_view(**orders)) as place:
+        answer = place.ask("/")
+    found = parts(answer.body)
+    text = " ".join(" ".join(found.text).split())
+    assert "drained by ann@desk" in text
+    assert "cordoned: nothing new until `nodepool uncordon debian`" in text
+    assert [tag for tag, _ in found.tags if tag in ("img", "script")] == ["script"]

@@ -24,7 +24,7 @@ class Query:
 
 def called(query: Query, name: str) -> Query:
     """Give the line of a query a name of its own."""
-    return Query(f"alias({query.graphite}, '{name}')", query.prometheus, name)
+    return Query(f"alias({query.graphite}, '{_quoted(name)}')", query.prometheus, name)
 
 
 def level(metric: Metric, by: str | None = None, /, **fixed: str) -> Query:
@@ -40,7 +40,7 @@ def total(metric: Metric, by: str | None = None, /, **fixed: str) -> Query:
     hosts = _HOSTS if metric.scope is Scope.BUILDER and "hostname" in metric.labels else ("*",)
     paths = [f"stats.gauges.{_path(metric, {'hostname': host, **fixed})}" for host in hosts]
     if by is None:
-        graphite = f"alias(sumSeries({', '.join(paths)}), '{_legend(metric, None, fixed)}')"
+        graphite = f"alias(sumSeries({', '.join(paths)}), '{_quoted(_legend(metric, None, fixed))}')"
     else:
         graphite = f"groupByNode({paths[0]}, {_node(paths[0], metric, by, fixed)}, 'sumSeries')"
     selector = f"{metric.prometheus}{_matchers(metric, fixed)}"
@@ -56,7 +56,7 @@ def rate(metric: Metric, by: str | None = None, /, **fixed: str) -> Query:
     selector = f"{name}{_matchers(metric, fixed)}[$__rate_interval]"
     counted = f"summarize({summed}, '1min', 'sum')"
     return Query(
-        f"alias({counted}, '{_legend(metric, None, fixed)}')" if by is None else counted,
+        f"alias({counted}, '{_quoted(_legend(metric, None, fixed))}')" if by is None else counted,
         f"60 * sum{_by(metric, by)} (rate({selector}))",
         _legend(metric, by, fixed),
     )
@@ -108,6 +108,11 @@ def _legend(metric: Metric, by: str | None, fixed: Mapping[str, str]) -> str:
     return ", ".join(chosen) or metric.meaning.partition(".")[0].partition(";")[0]
 
 
+def _quoted(text: str) -> str:
+    """Return a text that may stand between Graphite's single quotes, which it cannot escape."""
+    return text.replace("'", "’")
+
+
 def _node(path: str, metric: Metric, by: str, fixed: Mapping[str, str]) -> int:
     """Return which level of a path holds a label; the last one of a value with several."""
     pattern = metric.statsd.replace("{prefix}", API_PREFIX)
@@ -120,5 +125,5 @@ def _node(path: str, metric: Metric, by: str, fixed: Mapping[str, str]) -> int:
 
 def _aliased(path: str, metric: Metric, by: str | None, fixed: Mapping[str, str]) -> str:
     if by is None:
-        return f"alias({path}, '{_legend(metric, None, fixed)}')"
+        return f"alias({path}, '{_quoted(_legend(metric, None, fixed))}')"
     return f"aliasByNode({path}, {_node(path.removeprefix('scale('), metric, by, fixed)})"

@@ -1,0 +1,115 @@
+"""The live view, driven key by key on a tree in memory."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from textual.widgets import DataTable, Static
+
+from nodepool_ng.cli.session import Session
+from nodepool_ng.cli.top import Answer, Sure, Top
+from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.zk import paths
+from nodepool_ng.zk.store import Delete
+
+
+@pytest.fixture
+def drive(world):
+    """Runs a conversation with the view: the function gets the view and its pilot."""
+
+    def run(conversation: Callable) -> None:
+        session = Session(world.surroundings, "nodepool.yaml", None, strict=False)
+
+        async def whole() -> None:
+            with session.connected(paths.NODES) as connection:
+                view = Top(session, connection)
+                async with view.run_test(size=(140, 40)) as pilot:
+                    await seen(view, pilot)
+                    await conversation(view, pilot)
+
+        asyncio.run(whole())
+
+    return run
+
+
+async def seen(view: Top, pilot, condition: Callable[[Top], bool] = lambda view: view.scene is not None) -> None:
+    for _ in range(200):
+        await pilot.pause()
+        await view.workers.wait_for_complete()
+        if condition(view):
+            return
+        view.look()
+    raise AssertionError("it does not come true")
+
+
+def rows(view: Top, name: str) -> list[list[str]]:
+    table = view.query_one(f"#{name}", DataTable)
+    return [table.get_row_at(number) for number in range(table.row_count)]
+
+
+@pytest.fixture(autouse=True)
+def installation(world):
+    world.put_node("0000000001", pool="main", labels=("small",))
+    world.put_node("0000000002", NodeState.HOLD, pool="main", labels=("small",), comment="two\nlines")
+    world.put_request("200-0000000001", labels=("small", "small"), requestor="zuul")
+    world.put_build("img")
+
+
+def test_everything_is_shown_and_follows_changes(world, drive):
+    async def conversation(view, pilot):
+        assert [row[0] for row in rows(view, "nodes")] == ["0000000001", "0000000002"]
+        assert rows(view, "nodes")[1][-1] == "two\\nlines"
+        assert rows(view, "requests")[0][2] == "2× small"
+        assert rows(view, "pools")[0][:2] == ["fake-provider/main", "1 hold, 1 ready"]
+        assert rows(view, "images")[-1][0] == "resting"
+        assert "1 hold, 1 ready · 1 requests wait" in str(view.query_one("#headline", Static).render())
+        world.commit(Delete(paths.node("0000000001")))
+        await seen(view, pilot, lambda view: len(rows(view, "nodes")) == 1)
+
+    drive(conversation)
+
+
+def test_a_node_is_held_after_a_yes_and_not_after_a_no(world, drive):
+    async def conversation(view, pilot):
+        await pilot.press("3", "h")
+        assert isinstance(view.screen, Sure)
+        await pilot.press("n")
+        await view.workers.wait_for_complete()
+        assert world.node("0000000001").state is NodeState.READY
+        await pilot.press("h", "y")
+        await seen(view, pilot, lambda view: world.node("0000000001").state is NodeState.HOLD)
+
+    drive(conversation)
+
+
+def test_a_node_is_deleted_and_a_hold_ended(world, drive):
+    async def conversation(view, pilot):
+        await pilot.press("3", "d", "y")
+        await seen(view, pilot, lambda view: world.node("0000000001").state is NodeState.DELETING)
+        await seen(view, pilot, lambda view: rows(view, "nodes")[0][0] == "0000000002")
+        view.query_one("#nodes", DataTable).move_cursor(row=0)
+        await pilot.press("u", "y")
+        await seen(view, pilot, lambda view: world.node("0000000002").state is NodeState.USED)
+
+    drive(conversation)
+
+
+@pytest.mark.parametrize(("tab", "words"), [("2", "request 200-0000000001"), ("3", "node 0000000001"), ("4", "image ")])
+def test_what_is_chosen_is_explained(drive, tab, words):
+    async def conversation(view, pilot):
+        await pilot.press(tab, "e")
+        assert isinstance(view.screen, Answer)
+        assert words in view.screen._words
+        await pilot.press("escape")
+        assert not isinstance(view.screen, Answer)
+
+    drive(conversation)
+
+
+def test_keys_for_nodes_do_nothing_elsewhere(world, drive):
+    async def conversation(view, pilot):
+        await pilot.press("1", "d")
+        assert not isinstance(view.screen, Sure)
+
+    drive(conversation)
+    assert world.node("0000000001").state is NodeState.READY
