@@ -50,8 +50,7 @@ class Host:
         for path in ("/etc/nodepool", "/var/backups", "/var/lib/zookeeper"):
             command = command.replace(path, str(folder if path == "/etc/nodepool" else folder / path[1:]))
         done = subprocess.run(
-            command,
-            shell=True,
+            ["bash", "-c", command],
             cwd=folder,
             env=self.place.surroundings({"PATH": f"{SCRIPTS}:/usr/bin:/bin"}),
             capture_output=True,
