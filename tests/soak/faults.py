@@ -4,6 +4,7 @@ operator or a service manager mends it: who was killed is started again."""
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -179,6 +180,8 @@ def small_disks(crew_folder: Path) -> Iterator[str]:
     try:
         yield why
     finally:
+        for log in (crew_folder / SMALL_DISK).glob("*.log"):
+            shutil.copy2(log, crew_folder)  # the disk goes, and with it what the launchers said
         for folder in mounted:
             subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
