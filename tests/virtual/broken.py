@@ -231,7 +231,7 @@ RULES: Mapping[str, tuple[Break, int]] = MappingProxyType(
         "delete before a committed deleting": (delete_before_deleting, 20),
         "leak judged on a mirror older than the list": (leak_judged_on_an_old_mirror, 200),
         "duplicate server ignored": (duplicate_ignored, 200),
-        "decline during a registry gap": (decline_during_a_registry_gap, 100),
+        "decline during a registry gap": (decline_during_a_registry_gap, 400),
         "actions in flight not counted": (actions_in_flight_not_counted, 100),
         "reservation held by two": (reservation_held_by_two, 200),
         "claim kept after the launch failed": (claim_kept_after_the_launch_failed, 100),

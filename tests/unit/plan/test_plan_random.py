@@ -177,8 +177,12 @@ def _is_ours(s: Snapshot, action: do.DeleteServer) -> None:
     else:
         assert server.provider == action.provider
         assert server.node is not None
-        assert server.node not in s.nodes.nodes
-        assert server.installation == OURS or server.node in s.recorded
+        other = s.nodes.nodes.get(server.node)
+        assert server.installation == OURS or (server.node in s.recorded and other is None)
+        if other is not None:  # the number was given out a second time, after ZooKeeper was restored
+            assert other.attempt not in (None, server.attempt)
+            assert server.id != other.external_id
+            assert (action.provider, server.id) in s.suspects or server.created is not None
 
 
 def _leaves_others_alone(s: Snapshot, action: do.Action) -> None:
