@@ -27,7 +27,7 @@ from nodepool_ng.zk import paths
 from nodepool_ng.zk.blocking import call, wait_connected
 from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.codec import decode_node
-from nodepool_ng.zk.store import Answer, Children, Get, Got, Names
+from nodepool_ng.zk.store import UNKNOWN_OUTCOME, Answer, Answers, Children, Failure, Get, Got, Names, Verb
 
 PATIENCE = 60.0  # seconds
 SCRIPTS = Path(sys.executable).parent
@@ -111,15 +111,15 @@ class Site:
 
     def nodes(self) -> dict[NodeId, Node]:
         """Return the records of all nodes there are."""
-        (listed,) = call(self._store(), [Children(paths.NODES)])
+        (listed,) = self._look(Children(paths.NODES))
         ids = [NodeId(name) for name in listed.names] if isinstance(listed, Names) else []
-        answers = call(self._store(), [Get(paths.node(id)) for id in ids])
+        answers = self._look(*(Get(paths.node(id)) for id in ids))
         found = {id: decode_node(id, got.data) for id, got in zip(ids, answers, strict=True) if isinstance(got, Got)}
         return {id: node for id, node in found.items() if isinstance(node, Node)}
 
     def node(self, id: NodeId) -> Node:
         """Return the record of one node."""
-        (got,) = call(self._store(), [Get(paths.node(id))])
+        (got,) = self._look(Get(paths.node(id)))
         assert isinstance(got, Got), got
         node = decode_node(id, got.data)
         assert isinstance(node, Node), node
@@ -127,13 +127,23 @@ class Site:
 
     def children(self, folder: str) -> list[str]:
         """Return the paths right below one, in order."""
-        (listed,) = call(self._store(), [Children(folder)])
+        (listed,) = self._look(Children(folder))
         return sorted(f"{folder}/{name}" for name in listed.names) if isinstance(listed, Names) else []
 
     def read(self, path: str) -> Answer:
         """Return what is at a path."""
-        (got,) = call(self._store(), [Get(path)])
+        (got,) = self._look(Get(path))
         return got
+
+    def _look(self, *verbs: Verb) -> Answers:
+        """Read; again when the server went away meanwhile, since no answer does not mean that nothing is there."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            answers = call(self._store(), verbs)
+            lost = any(isinstance(answer, Failure) and answer.problem in UNKNOWN_OUTCOME for answer in answers)
+            if not lost or time.monotonic() > deadline:
+                return answers
+            time.sleep(0.05)
 
     def ready(self, count: int, *, label: str | None = None) -> bool:
         """Tell whether exactly so many nodes are ready and nobody's, and no others are on their way."""
