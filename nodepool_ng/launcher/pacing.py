@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from nodepool_ng.model.ids import Seconds
 
-GATHER: Seconds = 0.02
+GATHER: Seconds = 0.04
 """How long after a plan other events than a new request wait, so that one plan is made for all of them. The first
 event after a quiet while does not wait."""
 SHARE_OF_A_CORE = 0.1

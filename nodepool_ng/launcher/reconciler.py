@@ -20,6 +20,7 @@ from nodepool_ng.launcher.registration import (
     LeaveLease,
     QueueForLease,
     Register,
+    Registration,
     Republish,
     StandForStats,
     Unregister,
@@ -101,6 +102,7 @@ class Reconciler:
         """Fences that a lost connection took away; the next whole walk is as good."""
         self._clock = clock
         self._hostname = hostname
+        self._registration = Registration(hostname)
         self._settle = settle
         self._runner: Runner[Work, Subject, Outcome] = Runner(
             submit=mirror.submit,
@@ -210,7 +212,7 @@ class Reconciler:
                 tell_alarm(provider, alarm)
         self._alarms = dict(made.alarms)
         self._tell_troubles()
-        for chore in registration.chores(self.world, self._hostname, made.short):
+        for chore in self._registration.chores(self.world, made.short):
             subject = registration.chore_subject(chore)
             if subject not in self._runner.in_flight:
                 self._runner.start(chore, (subject,), registration.carry_out(self.world, chore))

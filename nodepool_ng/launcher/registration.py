@@ -4,7 +4,7 @@ Level-triggered like everything else: what should be registered is compared with
 session, a changed configuration and a lost answer are all mended by the same look.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -14,7 +14,7 @@ from nodepool_ng.launcher.world import OWNER_KEY, World
 from nodepool_ng.model.action import Subject
 from nodepool_ng.model.census import PoolKey
 from nodepool_ng.model.component import LAUNCHER, POOL, Component
-from nodepool_ng.model.ids import Json, ProviderName
+from nodepool_ng.model.ids import Json, PoolId, ProviderName
 from nodepool_ng.model.settings import Pool, Settings
 from nodepool_ng.plan.registry import SOFTWARE
 from nodepool_ng.shell.contender import prefix
@@ -60,6 +60,8 @@ class StandForStats:
     """Stand for telling the numbers of the whole installation; whoever is first in the queue does."""
 
 
+_Key: TypeAlias = tuple[str, PoolId | None]
+"""Kind and pool id of a component."""
 Chore: TypeAlias = Register | Republish | Unregister | QueueForLease | LeaveLease | StandForStats
 
 
@@ -79,30 +81,51 @@ def chore_subject(chore: Chore) -> Subject:
             return "election", "stats"
 
 
-def chores(world: World, hostname: str, short: frozenset[PoolKey]) -> Iterator[Chore]:
-    """Yield what is missing or out of date in the registry. `short` are the pools that publish `paused`."""
-    present = {
-        (entry.record.kind, entry.record.id): entry
-        for entry in world.picture.components.values()
-        if entry.record.extra.get(OWNER_KEY) == world.owner
-    }
-    wanted = {(c.kind, c.id): c for c in _wanted(world, hostname, short)}
-    for key, component in wanted.items():
-        entry = present.get(key)
-        if entry is None:
-            yield Register(component)
-        elif replace(component, key=entry.record.key) != entry.record:
-            yield Republish(replace(component, key=entry.record.key), entry.version)
-    for key, entry in present.items():
-        if key not in wanted:
-            yield Unregister(entry.record)
-    for provider in world.settings.providers:
-        queue = world.lease_queue(provider)
-        if not any(world.is_ours(name) for name in queue):
-            yield QueueForLease(provider)
-    yield from _leases_to_leave(world)
-    if world.tells_numbers and not any(world.is_ours(name) for name in world.stats_queue()):
-        yield StandForStats()
+class Registration:
+    """Compares what should be registered with what is. What should be is worked out anew only when it may differ."""
+
+    def __init__(self, hostname: str) -> None:
+        self._hostname = hostname
+        self._from: tuple[object, ...] = ()
+        self._wanted: Mapping[_Key, Component] = {}
+        self._right: dict[_Key, Component] = {}
+        """Records that were found to say what they should."""
+
+    def chores(self, world: World, short: frozenset[PoolKey]) -> Iterator[Chore]:
+        """Yield what is missing or out of date in the registry. `short` are the pools that publish `paused`."""
+        self._work_out(world, short)
+        present = {
+            (entry.record.kind, entry.record.id): entry
+            for entry in world.picture.components.values()
+            if entry.record.extra.get(OWNER_KEY) == world.owner
+        }
+        for key, component in self._wanted.items():
+            entry = present.get(key)
+            if entry is None:
+                yield Register(component)
+            elif self._right.get(key) is entry.record:
+                pass
+            elif replace(component, key=entry.record.key) != entry.record:
+                yield Republish(replace(component, key=entry.record.key), entry.version)
+            else:
+                self._right[key] = entry.record
+        for key, entry in present.items():
+            if key not in self._wanted:
+                yield Unregister(entry.record)
+        for provider in world.settings.providers:
+            queue = world.lease_queue(provider)
+            if not any(world.is_ours(name) for name in queue):
+                yield QueueForLease(provider)
+        yield from _leases_to_leave(world)
+        if world.tells_numbers and not any(world.is_ours(name) for name in world.stats_queue()):
+            yield StandForStats()
+
+    def _work_out(self, world: World, short: frozenset[PoolKey]) -> None:
+        of = (world.settings, world.pool_ids, short)
+        if len(self._from) == 3 and self._from[0] is of[0] and self._from[1] is of[1] and self._from[2] == short:
+            return
+        self._from, self._right = of, {}
+        self._wanted = {(c.kind, c.id): c for c in _wanted(world, self._hostname, short)}
 
 
 def _leases_to_leave(world: World) -> Iterator[LeaveLease]:

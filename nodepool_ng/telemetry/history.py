@@ -9,7 +9,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ GATHER: Seconds = 1.0
 """How long events wait for others, so that they are written together."""
 TIDY_EVERY = 500
 """Events between two looks at the size."""
+ROWS_AT_ONCE = 100
+"""In one statement."""
 MOST_ROWS = 2000
 MOST_WAITING = 100_000
 """Events that wait to be written; should the disk stand still, later ones are lost."""
@@ -214,8 +216,8 @@ class History:
             if self._database is None:
                 return
             try:
-                for entry in batch:
-                    self._database.execute(*_insertion(entry))
+                for statement, values in _insertions(batch):
+                    self._database.execute(statement, values)
                 self._database.commit()
                 self._since_tidy += len(batch)
                 if self._since_tidy >= TIDY_EVERY:
@@ -277,15 +279,26 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     return database
 
 
-def _insertion(entry: Entry) -> tuple[str, Sequence[object]]:
+def _insertions(batch: Iterable[Entry]) -> Iterator[tuple[str, list[object]]]:
+    """Yield statements that write everything, each many rows of one table: each gives the interpreter away once."""
+    tables: dict[str, list[Sequence[object]]] = {}
+    for entry in batch:
+        table, row = _row(entry)
+        tables.setdefault(table, []).append(row)
+    for table, rows in tables.items():
+        for at in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[at : at + ROWS_AT_ONCE]
+            places = ", ".join(["(" + ", ".join("?" * len(some[0])) + ")"] * len(some))
+            yield f"INSERT INTO {table} VALUES {places}", [value for row in some for value in row]
+
+
+def _row(entry: Entry) -> tuple[str, Sequence[object]]:
     match entry:
         case Event(time=t, kind=kind, name=name, event=event, detail=detail):
-            return "INSERT INTO events VALUES (?, ?, ?, ?, ?)", (t, kind, name, event, detail)
+            return "events", (t, kind, name, event, detail)
         case Span(time=t, stage=stage, provider=provider, pool=pool, label=label, image=image, az=az, seconds=seconds):
-            return "INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (
-                t, stage, provider, pool, label, image, az, seconds,
-            )  # fmt: skip
+            return "spans", (t, stage, provider, pool, label, image, az, seconds)
         case PoolSample(time=t, provider=provider, pool=pool, nodes=nodes, busy=busy, most=most):
-            return "INSERT INTO samples VALUES (?, ?, ?, ?, ?, ?)", (t, provider, pool, nodes, busy, most)
+            return "samples", (t, provider, pool, nodes, busy, most)
         case Demand(time=t, request=request, labels=labels, seconds=seconds):
-            return "INSERT INTO demand VALUES (?, ?, ?, ?)", (t, request, "\n".join(labels), seconds)
+            return "demand", (t, request, "\n".join(labels), seconds)

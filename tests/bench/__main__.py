@@ -9,7 +9,7 @@ PROFILE=1 in the environment profiles the launcher, and PROFILE_TO=FILE says whe
 import argparse
 from importlib import import_module
 
-SCENARIOS = ("warm", "burst", "fill", "churn", "storm", "restart", "growth", "cli", "builder")
+SCENARIOS = ("warm", "burst", "fill", "churn", "floor", "storm", "restart", "growth", "cli", "builder")
 
 
 def main() -> None:
