@@ -5,6 +5,7 @@ process can be killed, cut off from ZooKeeper, lose its session, or stand still 
 virtual machine that is moved) so that it goes on with letters that are long out of date.
 """
 
+import math
 import traceback
 from collections.abc import Callable
 from enum import StrEnum
@@ -223,7 +224,8 @@ class VirtualProcess(Generic[AnyLoop]):
             wake = self.clock.now() + 1.0
         self.busy = False
         if wake is not None:
-            at = self._timeline.monotonic() + max(wake - self.clock.now(), 0.0)
+            # Unix time has too few digits to name an instant twice in the same way; whole microseconds are one wake.
+            at = (math.floor((self._timeline.monotonic() + max(wake - self.clock.now(), 0.0)) * 1e6) + 1) / 1e6
             if at not in self._wakes:
                 self._wakes.add(at)
                 self._timeline.schedule(at - self._timeline.monotonic(), lambda: self._woken(at))
