@@ -48,8 +48,8 @@ class Ledger:
         if tenant is not None and tenant in self._s.settings.tenant_limits:
             _subtract(self._tenant(tenant), needs)
 
-    def obstacle(self, pool: Pool, labels: tuple[LabelName, ...], needs: Resources) -> Reason | None:
-        """Return why launches that need so much cannot start in the pool now, or None when they can."""
+    def barrier(self, pool: Pool, labels: tuple[LabelName, ...]) -> Reason | None:
+        """Return why nothing at all may be launched in the pool now, however little it needs; None when it may."""
         key = pool.key
         if freeze_of(self._s, key[0]).creates:
             return Reason(code=Code.FROZEN, provider=key[0], pool=key[1])
@@ -57,9 +57,16 @@ class Ledger:
         if barred is not None:
             return barred
         backoff = self._backoff(key, labels)
-        if backoff is not None:
-            wait = backoff.until - self._s.now
-            return Reason(code=Code.BACKOFF, provider=key[0], pool=key[1], wanted=wait, detail=backoff.detail)
+        if backoff is None:
+            return None
+        wait = backoff.until - self._s.now
+        return Reason(code=Code.BACKOFF, provider=key[0], pool=key[1], wanted=wait, detail=backoff.detail)
+
+    def obstacle(self, pool: Pool, labels: tuple[LabelName, ...], needs: Resources) -> Reason | None:
+        """Return why launches that need so much cannot start in the pool now, or None when they can."""
+        barrier = self.barrier(pool, labels)
+        if barrier is not None:
+            return barrier
         short = self.shortage(pool, needs)
         if short is not None:
             code, missing = short
@@ -69,8 +76,8 @@ class Ledger:
         if provider.max_concurrency >= 0 and launching and launching + len(labels) > provider.max_concurrency:
             return Reason(
                 code=Code.CONCURRENCY,
-                provider=key[0],
-                pool=key[1],
+                provider=pool.provider,
+                pool=pool.name,
                 used=launching,
                 limit=provider.max_concurrency,
             )
@@ -132,7 +139,7 @@ class Ledger:
             if known is None:
                 return f"nothing about label {label} yet"
             needs.append(known.needs)
-        return total(needs)
+        return needs[0] if len(needs) == 1 else total(needs)
 
     def _backoff(self, key: PoolKey, labels: tuple[LabelName, ...]) -> Backoff | None:
         found = [self._s.provider_backoff.get(key[0])]

@@ -61,8 +61,8 @@ def never(s: Snapshot, ledger: Ledger, pool: Pool, labels: tuple[LabelName, ...]
             return at(pool.key, Code.LABEL_BROKEN, label=label, detail=known.broken)
     if facts.limits_read is None or facts.full_listed is None:
         return None
-    known_ones = (facts.label(pool.name, label) for label in labels)
-    return ledger.never_fits(pool, total(known.needs for known in known_ones if known is not None))
+    needs = [known.needs for label in labels if (known := facts.label(pool.name, label)) is not None]
+    return ledger.never_fits(pool, needs[0] if len(needs) == 1 else total(needs))
 
 
 def unable(s: Snapshot, pool: Pool, labels: tuple[LabelName, ...]) -> Reason | None:

@@ -89,11 +89,10 @@ def _most_of_ours(desk: Desk, key: PoolKey, label: LabelName) -> float | None:
     needs = desk.ledger.cost(key, (label,))
     if isinstance(needs, str):
         return 0 if key[0] in s.facts and s.facts[key[0]].error is not None else math.inf
-    obstacle = desk.ledger.obstacle(pool, (label,), needs)
-    if obstacle is not None and obstacle.code in (Code.FROZEN, Code.CORDONED):
-        return 0
-    if obstacle is not None and obstacle.code is Code.BACKOFF:
-        desk.agenda.look_again(s.now + obstacle.wanted)
+    barrier = desk.ledger.barrier(pool, (label,))
+    if barrier is not None and barrier.code is Code.BACKOFF:
+        desk.agenda.look_again(s.now + barrier.wanted)
+    if barrier is not None:
         return 0
     return desk.ledger.room(pool, needs) // 1
 
