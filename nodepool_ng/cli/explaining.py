@@ -8,13 +8,10 @@ from nodepool_ng.cli.facts import read_scene
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Session
 from nodepool_ng.explain.answer import Answer
-from nodepool_ng.explain.others import explain_image, explain_label, explain_node, explain_provider
-from nodepool_ng.explain.scene import Scene, span
-from nodepool_ng.explain.waiting import explain_request
+from nodepool_ng.explain.find import KINDS, find, nothing
+from nodepool_ng.explain.scene import span
 from nodepool_ng.listing.table import Format, printable
-from nodepool_ng.model.ids import ImageName, LabelName, NodeId, RequestId
 
-KINDS = ("request", "node", "label", "image", "provider")
 _INDENT = "  "
 
 
@@ -32,30 +29,13 @@ def explain(session: Session, what: str, kind: str | None, format: str) -> None:
     """
     with session.connected() as connection:
         scene = read_scene(session, connection)
-    answers = [one for one in find(scene, what) if kind in (None, one.kind)]
+    answers = find(scene, what, kind)
     if not answers:
-        raise Failed(f"Nothing is called {printable(what)} here: no {', '.join(KINDS[:-1])} and no provider.")
+        raise Failed(printable(nothing(what, kind)))
     if format == Format.PRETTY:
         click.echo("\n\n".join(text(one) for one in answers))
     else:
         click.echo(_plain([one.plain() for one in answers], format))
-
-
-def find(scene: Scene, what: str) -> Iterator[Answer]:
-    """Yield an answer for each thing of that name."""
-    request = scene.requests.get(RequestId(what))
-    if request is not None:
-        yield explain_request(scene, request)
-    node = scene.nodes.get(NodeId(what)) or (scene.nodes.get(NodeId(what.zfill(10))) if what.isdecimal() else None)
-    if node is not None:
-        yield explain_node(scene, node)
-    for answer in (
-        explain_label(scene, LabelName(what)),
-        explain_image(scene, ImageName(what)),
-        explain_provider(scene, what),
-    ):
-        if answer is not None:
-            yield answer
 
 
 def text(answer: Answer) -> str:

@@ -12,12 +12,13 @@ from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
 
 from nodepool_ng.cli import notes
-from nodepool_ng.cli.explaining import find, text
+from nodepool_ng.cli.explaining import text
 from nodepool_ng.cli.facts import read_scene
 from nodepool_ng.cli.node_lock import Vanished
 from nodepool_ng.cli.nodes import change_node, nothing_more
 from nodepool_ng.cli.session import Connection, Session
 from nodepool_ng.explain import overview
+from nodepool_ng.explain.find import find
 from nodepool_ng.explain.overview import Row
 from nodepool_ng.explain.scene import Scene
 from nodepool_ng.listing.table import printable
@@ -139,7 +140,7 @@ class Top(App[None]):
         key = self._chosen()
         if self.scene is None or key is None or isinstance(self.screen, ModalScreen):
             return
-        answers = list(find(self.scene, key if self._table() != "pools" else key.partition("/")[0]))
+        answers = find(self.scene, key if self._table() != "pools" else key.partition("/")[0])
         if answers:
             self.push_screen(Answer("\n\n".join(text(one) for one in answers)))
 

@@ -146,7 +146,7 @@ class Launcher:
             ticks.start()
             stack.callback(ticks.shutdown, wait=False)
             self._reporting.health.expect("configuration", 10 * CONFIG_EVERY)
-            stack.callback(self._reporting.start(ticks, settings.web if self._web else None))
+            stack.callback(self._reporting.start(ticks, settings.web if self._web else None, store))
             loop = threading.Thread(target=self._loop, args=(reconciler, store), name="reconciler")
             loop.start()
             _log.info("Launcher of installation %s is running", installation)

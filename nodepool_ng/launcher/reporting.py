@@ -4,12 +4,14 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as NoAnswer
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from nodepool_ng.drivers import DriverError, registry
+from nodepool_ng.launcher.documents import documents
 from nodepool_ng.launcher.measuring import PATIENCE, Counting, Measures, observer
 from nodepool_ng.launcher.reconciler import Reconciler
 from nodepool_ng.launcher.recording import SAMPLE_EVERY, Recorder, samples
@@ -24,6 +26,8 @@ from nodepool_ng.telemetry.history import History
 from nodepool_ng.telemetry.meter import Meters
 from nodepool_ng.telemetry.prometheus import Prometheus
 from nodepool_ng.telemetry.statsd import from_environment
+from nodepool_ng.zk import paths
+from nodepool_ng.zk.store import Store
 
 LOOK_EVERY = 1.0  # seconds
 
@@ -55,8 +59,8 @@ class Reporting:
             witnesses.append(Tracer(self._traces))
         self.witness = All(*witnesses)
 
-    def start(self, ticks: BackgroundScheduler, web: WebSettings | None) -> Callable[[], None]:
-        """Begin to count and to serve; return what ends both."""
+    def start(self, ticks: BackgroundScheduler, web: WebSettings | None, store: Store) -> Callable[[], None]:
+        """Begin to count and to serve; return what ends both. `store` is read only, for what all launchers tell."""
         ends: list[Callable[[], None]] = []
         if self.history is not None:
             ticks.add_job(self._sample, "interval", seconds=SAMPLE_EVERY, max_instances=1, coalesce=True)
@@ -75,7 +79,14 @@ class Reporting:
             from nodepool_ng.web.app import make_app
             from nodepool_ng.web.serve import WebServer
 
-            app = make_app(self.showcase, self.meters.prometheus, self.health, self._hostname, history=self.history)
+            app = make_app(
+                self.showcase,
+                self.meters.prometheus,
+                self.health,
+                self._hostname,
+                history=self.history,
+                told=partial(documents, store, paths.FACTS),
+            )
             server = WebServer(app, web)
             server.start()
             ends.insert(0, server.stop)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from nodepool_ng.launcher.documents import Documents, read_documents
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model.clock import Clock
 from nodepool_ng.model.ids import ImageName, Seconds, Timestamp
@@ -13,8 +14,7 @@ from nodepool_ng.model.view import Backlog, ImageView, View
 from nodepool_ng.plan import Plan
 from nodepool_ng.shell.contender import holder
 from nodepool_ng.zk import paths
-from nodepool_ng.zk.facts import decode_facts
-from nodepool_ng.zk.store import Answers, Children, Get, Got, Names, Store
+from nodepool_ng.zk.store import Answers, Get, Got, Store
 
 WORK_EVERY: Seconds = 2.0
 
@@ -58,26 +58,13 @@ class BuildersWork:
     def latest(self) -> tuple[Mapping[str, Any], ...]:
         if self._clock.monotonic() - self._asked >= WORK_EVERY:
             self._asked = self._clock.monotonic()
-            self._store.submit([Children(paths.BUILDER_FACTS)], self._listed)
+            read_documents(self._store, paths.BUILDER_FACTS, self._read)
         return self._told
 
-    def _listed(self, answers: Answers) -> None:
-        """Take in the names, on the store's thread."""
-        match answers[0]:
-            case Names(names) if names:
-                found = sorted(names)
-                reads = [Get(f"{paths.BUILDER_FACTS}/{name}") for name in found]
-                self._store.submit(reads, partial(self._read, found))
-            case Names():
-                self._told = ()
-
-    def _read(self, names: list[str], answers: Answers) -> None:
-        shards: dict[str, list[bytes]] = {}
-        for name, answer in zip(names, answers, strict=True):
-            if isinstance(answer, Got):
-                shards.setdefault(name.rpartition(".")[0], []).append(answer.data)
-        documents = (decode_facts(parts) for parts in shards.values())
-        self._told = tuple(document for document in documents if document is not None)
+    def _read(self, documents: Documents | None) -> None:
+        """Take in an answer, on the store's thread."""
+        if documents is not None:
+            self._told = tuple(document for document in documents.values() if document is not None)
 
 
 def view_of(
@@ -115,6 +102,7 @@ def view_of(
         verdicts=plan.verdicts if plan else {},
         alarms=plan.alarms if plan else {},
         frozen=world.frozen(),
+        freezes=dict(picture.freezes),
         broken_files=world.broken_files,
         facts=dict(world.clouds.facts),
         foreign=dict(world.clouds.foreign_use),

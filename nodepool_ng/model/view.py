@@ -77,6 +77,8 @@ class View:
     alarms: Mapping[ProviderName, str] = field(default_factory=_nothing)
     frozen: Mapping[ProviderName, Freeze] = field(default_factory=_nothing)
     """Providers that an operator has frozen; those that are frozen as part of all are listed each."""
+    freezes: Mapping[str, Freeze] = field(default_factory=_nothing)
+    """The orders to freeze as they were given: by provider, or for all."""
     broken_files: str = ""
     """What is wrong with the files of the configuration; what they said before is in force."""
     facts: Mapping[ProviderName, ProviderFacts] = field(default_factory=_nothing)

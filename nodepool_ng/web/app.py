@@ -19,6 +19,7 @@ from nodepool_ng.web.compat import Compat
 from nodepool_ng.web.live import Live
 from nodepool_ng.web.past import Past
 from nodepool_ng.web.source import NothingYet, Showcase, fresh
+from nodepool_ng.web.why import Told, Why
 
 STATIC = Path(__file__).parent / "static"
 
@@ -30,10 +31,12 @@ def make_app(
     hostname: str,
     clock: Clock | None = None,
     history: History | None = None,
+    told: Told | None = None,
 ) -> FastAPI:
-    """Return the application of a launcher. `hostname` is the short one."""
+    """Return the application of a launcher. `hostname` is the short one; `told` asks for what all launchers tell."""
+    clock = clock or SystemClock()
     live = Live(showcase)
-    compat = Compat(showcase, clock or SystemClock())
+    compat = Compat(showcase, clock)
 
     async def metrics(request: Request) -> Response:
         view = await fresh(showcase)
@@ -57,6 +60,7 @@ def make_app(
         routes=[
             *compat.routes(),
             *Past(history).routes(),
+            *Why(showcase, clock, told).routes(),
             Route("/metrics", metrics),
             Route("/health", healthy),
             Route("/", live.page),

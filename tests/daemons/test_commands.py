@@ -6,7 +6,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,12 @@ def run(place: Site, *words: str, status: int = 0) -> str:
     assert ended.returncode == status, (ended.stdout, ended.stderr)
     assert "Traceback" not in ended.stderr
     return ended.stdout + ended.stderr
+
+
+def asked(place: Site, path: str) -> Any:
+    """Return what the launcher's web port answers in JSON."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{place.web_port}{path}", timeout=10) as answer:
+        return json.load(answer)
 
 
 def filled(place: Site, *providers: str, min_ready: int = 2, **more: object) -> None:
@@ -85,6 +93,9 @@ def test_what_nobody_can_serve_and_what_takes_too_long_is_one_sentence(place: Si
     wait_for(lambda: "max-servers is 2, 2 in use" in run(place, "explain", id), "the launcher tells why")
     (told,) = json.loads(run(place, "explain", id, "--format", "json"))
     assert told["changes"] == ["raise max-servers of pool north/main from 2 to 3"]
+    (twin,) = asked(place, f"/explain?name={id}")
+    for same in ("kind", "name", "summary", "why", "binding", "ahead", "changes", "unknown"):
+        assert twin[same] == told[same]
     assert "max-servers is 2" in run(place, "explain", "north")
     assert "limited by the pool's limit of instances" in run(place, "explain", "small")
     assert "the pool's limit of instances" in run(place, "request-list", "--format", "wide")

@@ -12,6 +12,7 @@ from nodepool_ng.telemetry.health import Health
 from nodepool_ng.telemetry.prometheus import Prometheus
 from nodepool_ng.web.app import make_app
 from nodepool_ng.web.serve import WebServer
+from nodepool_ng.web.why import Told
 
 
 @dataclass
@@ -82,10 +83,10 @@ class Place:
 
 
 @contextmanager
-def served(view: View | None) -> Iterator[Place]:
+def served(view: View | None, told: Told | None = None) -> Iterator[Place]:
     clock = StillClock(view.now if view else 0.0)
     shown, health, prometheus = Shown(view), Health(clock), Prometheus()
-    app = make_app(shown, prometheus, health, "vm", clock)
+    app = make_app(shown, prometheus, health, "vm", clock, told=told)
     server = WebServer(app, WebSettings(port=0, listen_address="127.0.0.1"))
     server.start()
     try:
