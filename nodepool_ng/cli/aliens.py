@@ -28,7 +28,7 @@ ALIENS: tuple[Column[AlienImage], ...] = (
 
 @click.command("alien-image-list")
 @click.argument("provider", required=False)
-@with_wishes()
+@with_wishes(ages=False, watch=False)
 @click.pass_obj
 def alien_images(session: Session, provider: str | None, wishes: Wishes) -> None:
     """List images in clouds that say they were built here and of which there is no ready upload."""

@@ -11,11 +11,12 @@ import click
 
 from nodepool_ng.cli.clouds import ask_all
 from nodepool_ng.cli.facts import read_scene
+from nodepool_ng.cli.options import with_written_format
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Connection, Session
 from nodepool_ng.drivers import Capacity, Driver, DriverError
 from nodepool_ng.explain.scene import Scene, span
-from nodepool_ng.listing.table import Format, printable
+from nodepool_ng.listing.table import Format, printable, written
 from nodepool_ng.model.component import BUILDER, LAUNCHER
 from nodepool_ng.model.ids import Seconds
 from nodepool_ng.model.lifecycle import ImageState
@@ -48,9 +49,9 @@ class Finding:
 
 @click.command()
 @click.option("--offline", is_flag=True, help="Do not ask the clouds.")
-@click.option("--format", type=click.Choice([Format.PRETTY.value, Format.JSON.value]), default=Format.PRETTY.value)
+@with_written_format
 @click.pass_context
-def doctor(ctx: click.Context, offline: bool, format: str) -> None:
+def doctor(ctx: click.Context, offline: bool, format: Format | None) -> None:
     """Check configuration, ZooKeeper, clouds, credentials, quotas, images, disk, clocks and permissions.
 
     The exit status is 1 when something is bad.
@@ -59,13 +60,11 @@ def doctor(ctx: click.Context, offline: bool, format: str) -> None:
     found: list[Finding] = []
     for finding in _everything(session, offline):
         found.append(finding)
-        if format == Format.PRETTY:
+        if format is None or format.for_people:
             click.echo(_line(finding))
-    if format == Format.JSON:
-        import json
-
+    if format is not None and not format.for_people:
         told = [{"mark": f.mark, "about": f.about, "sentence": f.sentence, "remedy": f.remedy} for f in found]
-        click.echo(json.dumps(told, indent=2))
+        click.echo(written(told, format))
     ctx.exit(1 if any(finding.mark is Mark.BAD for finding in found) else 0)
 
 

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import click
 
 from nodepool_ng.cli.facts import read_scene
+from nodepool_ng.cli.options import with_written_format
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Session
 from nodepool_ng.explain.answer import Answer
 from nodepool_ng.explain.find import KINDS, find, nothing
 from nodepool_ng.explain.scene import span
-from nodepool_ng.listing.table import Format, printable
+from nodepool_ng.listing.table import Format, printable, written
 
 _INDENT = "  "
 
@@ -18,11 +19,9 @@ _INDENT = "  "
 @click.command()
 @click.argument("what", metavar="REQUEST|NODE|LABEL|IMAGE|PROVIDER")
 @click.option("--kind", type=click.Choice(KINDS), help="Of which kind it is, where several things have this name.")
-@click.option(
-    "--format", type=click.Choice([Format.PRETTY.value, Format.JSON.value, Format.YAML.value]), default="pretty"
-)
+@with_written_format
 @click.pass_obj
-def explain(session: Session, what: str, kind: str | None, format: str) -> None:
+def explain(session: Session, what: str, kind: str | None, format: Format | None) -> None:
     """Say why something waits or is what it is, when that will be over, and what would help.
 
     The reasons are those of the launchers that decide; the time is estimated from how long things took lately.
@@ -32,10 +31,10 @@ def explain(session: Session, what: str, kind: str | None, format: str) -> None:
     answers = find(scene, what, kind)
     if not answers:
         raise Failed(printable(nothing(what, kind)))
-    if format == Format.PRETTY:
+    if format is None or format.for_people:
         click.echo("\n\n".join(text(one) for one in answers))
     else:
-        click.echo(_plain([one.plain() for one in answers], format))
+        click.echo(written([one.plain() for one in answers], format))
 
 
 def text(answer: Answer) -> str:
@@ -70,13 +69,3 @@ def _lines(answer: Answer) -> Iterator[str]:
         yield ""
         yield "Would serve it now" if len(answer.changes) == 1 else "Would serve it, the smallest change first"
         yield from (f"{_INDENT}{line}" for line in answer.changes)
-
-
-def _plain(values: list[dict[str, object]], format: str) -> str:
-    if format == Format.JSON:
-        import json
-
-        return json.dumps(values, indent=2)
-    import yaml
-
-    return str(yaml.safe_dump(values, sort_keys=False)).rstrip("\n")

@@ -10,6 +10,7 @@ from nodepool_ng.cli import told
 from nodepool_ng.cli.options import with_format, znode_name
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Connection, Session
+from nodepool_ng.cli.showing import rendered
 from nodepool_ng.listing.table import Column, Format, Table
 from nodepool_ng.listing.work import amount
 from nodepool_ng.model.ids import BuildId, ImageName
@@ -38,11 +39,11 @@ CHANGES: tuple[Column[Change], ...] = (
 @click.argument("after", metavar="IMAGE-BUILD", callback=znode_name)
 @with_format
 @click.pass_obj
-def diff(session: Session, before: str, after: str, format: Format) -> None:
+def diff(session: Session, before: str, after: str, format: Format | None) -> None:
     """Show what differs between two builds: elements, packages, settings, sizes."""
     with session.connected() as connection:
         old, new = (_sheet(connection, session, build) for build in (before, after))
-    session.show(Table(CHANGES, tuple(changes(old, new))), format)
+    click.echo(rendered(Table(CHANGES, tuple(changes(old, new))), format))
     for name, sheet in ((before, old), (after, new)):
         if sheet.get("packages") is None:
             click.echo(f"{name} recorded no packages: its elements write no manifest.", err=True)

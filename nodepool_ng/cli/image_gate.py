@@ -9,6 +9,7 @@ from nodepool_ng.cli import seen
 from nodepool_ng.cli.options import with_format, znode_name
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Connection, Session
+from nodepool_ng.cli.showing import rendered
 from nodepool_ng.listing.table import Column, Format, Table, age, printable
 from nodepool_ng.model.gate import Gate, GateState, at_gate, gate_of, in_service
 from nodepool_ng.model.ids import ImageName, ProviderName, Timestamp
@@ -53,7 +54,7 @@ def _since(row: GateRow) -> Timestamp:
 @click.option("--console", is_flag=True, help="Show what failed canaries printed on their consoles, too.")
 @with_format
 @click.pass_obj
-def show_gates(session: Session, image: str | None, console: bool, format: Format) -> None:
+def show_gates(session: Session, image: str | None, console: bool, format: Format | None) -> None:
     """Show which upload of each image is in service where, and what canaries have shown."""
     with session.connected() as connection:
         found = seen.images(connection.ask)
@@ -63,7 +64,7 @@ def show_gates(session: Session, image: str | None, console: bool, format: Forma
     now = session.now()
     ordered = sorted(wanted, key=lambda one: (one.image, one.provider, -one.state_time))
     rows = tuple(GateRow(one, gate_of(one), _name(one) in serving, now) for one in ordered)
-    session.show(Table(GATES, rows), format)
+    click.echo(rendered(Table(GATES, rows), format))
     for name, text in consoles.items():
         if text:
             click.echo(f"\nConsole of the canary of {name}:")

@@ -10,6 +10,7 @@ from nodepool_ng.cli import seen, told
 from nodepool_ng.cli.options import with_format, znode_name
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Connection, Session
+from nodepool_ng.cli.showing import rendered
 from nodepool_ng.listing.table import Format, Table, printable
 from nodepool_ng.listing.work import WORK, work_rows
 from nodepool_ng.model.ids import BuildId, ImageName, ProviderName
@@ -23,13 +24,13 @@ LOOK_EVERY = 10.0  # seconds; a change of the sheet is heard of at once
 @click.command("image-progress")
 @with_format
 @click.pass_obj
-def progress(session: Session, format: Format) -> None:
+def progress(session: Session, format: Format | None) -> None:
     """Show what builders are doing: builds and uploads under way, and what waits for what."""
     with session.connected() as connection:
         documents = told.builders(connection)
     now = session.now()
     rows = tuple(row for document in documents for row in work_rows(document, now))
-    session.show(Table(WORK, rows), format)
+    click.echo(rendered(Table(WORK, rows), format))
 
 
 @click.command("image-cancel")

@@ -1,6 +1,6 @@
 """Kinds of arguments and options that several commands have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -18,13 +18,22 @@ def znode_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 def with_format(command: Command) -> Command:
-    """Add the option that chooses between the table and the forms for programs."""
-    option = click.option(
+    """Add the option that chooses between the table and the forms for programs; None where it is not given."""
+    return _format(
+        tuple(Format), "Print the table for scripts (pretty), with all columns (wide), or a form for programs."
+    )(command)
+
+
+def with_written_format(command: Command) -> Command:
+    """Add the same option to a command whose answer is not one table."""
+    forms = (Format.PRETTY, Format.JSON, Format.YAML)
+    return _format(forms, "Print it for people (pretty), or in a form for programs.")(command)
+
+
+def _format(forms: Sequence[Format], help: str) -> Callable[[Command], Command]:
+    return click.option(
         "--format",
-        type=click.Choice([format.value for format in Format]),
-        default=Format.PRETTY.value,
-        show_default=True,
-        callback=lambda ctx, param, value: Format(value),
-        help="Print the table for people, or one of the forms for programs.",
+        type=click.Choice([form.value for form in forms]),
+        callback=lambda ctx, param, value: None if value is None else Format(value),
+        help=help,
     )
-    return option(command)

@@ -12,7 +12,7 @@ from nodepool_ng.cli.session import Session
 from nodepool_ng.cli.showing import DURATION, Wishes, chosen, rendered, with_wishes
 from nodepool_ng.explain.scene import span
 from nodepool_ng.listing.operators import instant
-from nodepool_ng.listing.table import Column, Table
+from nodepool_ng.listing.table import Column, Format, Table, values, written
 from nodepool_ng.model.ids import Seconds
 
 SAME_EVENT: Seconds = 2.0
@@ -72,7 +72,7 @@ FILL: tuple[Column[Fill], ...] = (
 
 @click.command()
 @click.argument("what", metavar="NODE|REQUEST|IMAGE", callback=znode_name)
-@with_wishes()
+@with_wishes(watch=False)
 @click.pass_obj
 def history(session: Session, what: str, wishes: Wishes) -> None:
     """Show the life of a node, request or image, also of one that is gone: what happened when, and why."""
@@ -91,10 +91,13 @@ def history(session: Session, what: str, wishes: Wishes) -> None:
 @click.command()
 @click.option("--since", type=DURATION, default="1d", show_default=True, help="How far to look back.")
 @click.option("--by", type=click.Choice(("provider", "label", "image", "az")), default="provider", show_default=True)
-@with_wishes()
+@with_wishes(ages=False, watch=False)
 @click.pass_obj
 def stats(session: Session, since: Seconds, by: str, wishes: Wishes) -> None:
-    """Show how full pools were, how long requests waited, and how long boots, jobs, deletions, builds, uploads took."""
+    """Show how full pools were, how long requests waited, and how long boots, jobs, deletions, builds, uploads took.
+
+    JSON and YAML have both tables under `pools` and `spans`, CSV has the times only.
+    """
     with session.connected() as connection:
         answers = ask_all(connection, "stats", seconds=since, by=by)
     # All launchers see all nodes: of several answers the one that has seen most is taken.
@@ -109,9 +112,13 @@ def stats(session: Session, since: Seconds, by: str, wishes: Wishes) -> None:
         for one in answer["pools"]
     ]
     fill = {(one.provider, one.pool): one for one in sorted(fills, key=lambda one: one.nodes)}
+    fullness = Table(FILL, tuple(fill[key] for key in sorted(fill)))
     times = chosen(Table(TOOK, tuple(took)), wishes, session.now())
-    if wishes.format is None or wishes.format.for_people:
-        click.echo(rendered(Table(FILL, tuple(fill[key] for key in sorted(fill))), wishes.format))
+    if wishes.format in (Format.JSON, Format.YAML):
+        click.echo(written({"pools": values(fullness), "spans": values(times)}, wishes.format))
+        return
+    if wishes.format is not Format.CSV:
+        click.echo(rendered(fullness, wishes.format))
     click.echo(rendered(times, wishes.format))
 
 

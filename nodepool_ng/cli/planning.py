@@ -8,13 +8,14 @@ import click
 
 from nodepool_ng.cli.facts import read_scene, read_told
 from nodepool_ng.cli.launchers import ask_all
+from nodepool_ng.cli.options import with_written_format
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Session
 from nodepool_ng.cli.showing import DURATION
 from nodepool_ng.explain.change import Weight, effects
 from nodepool_ng.explain.scene import span
 from nodepool_ng.explain.told import BOOT, Told
-from nodepool_ng.listing.table import Format, printable
+from nodepool_ng.listing.table import Format, printable, written
 from nodepool_ng.model.ids import LabelName, ProviderName, Seconds
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.settings import Settings
@@ -24,17 +25,14 @@ if TYPE_CHECKING:
 
 P90 = 1.2816
 """Of a normal distribution nine tenths lie below so many standard deviations above the mean."""
-_FORMS = click.option(
-    "--format", type=click.Choice([Format.PRETTY.value, Format.JSON.value]), default=Format.PRETTY.value
-)
 
 
 @click.command()
 @click.option("--config", "new", required=True, metavar="NEW.yaml", help="The configuration that is to come.")
 @click.option("--secure", metavar="FILE", help="The secure file that belongs to it.")
-@_FORMS
+@with_written_format
 @click.pass_context
-def plan(ctx: click.Context, new: str, secure: str | None, format: str) -> None:
+def plan(ctx: click.Context, new: str, secure: str | None, format: Format | None) -> None:
     """Tell what another configuration would change: nodes, images, limits, labels that nobody could serve.
 
     Nothing is changed. The exit status is 1 where something would be deleted or fail.
@@ -45,17 +43,12 @@ def plan(ctx: click.Context, new: str, secure: str | None, format: str) -> None:
     with session.connected() as connection:
         scene = read_scene(session, connection)
     found = effects(scene, coming)
-    if format == Format.JSON:
-        import json
-
-        click.echo(
-            json.dumps([{"weight": e.weight, "about": e.about, "sentence": e.sentence} for e in found], indent=2)
-        )
-    elif not found:
-        click.echo("Nothing would change.")
-    for effect in found if format == Format.PRETTY else ():
-        mark = "!" if effect.weight is Weight.CARE else " "
-        click.echo(printable(f"{mark} {effect.about}: {effect.sentence}"))
+    if format is not None and not format.for_people:
+        told = [{"weight": e.weight.value, "about": e.about, "sentence": e.sentence} for e in found]
+        click.echo(written(told, format))
+    else:
+        lines = [f"{'!' if e.weight is Weight.CARE else ' '} {e.about}: {e.sentence}" for e in found]
+        click.echo("\n".join(map(printable, lines)) or "Nothing would change.")
     ctx.exit(1 if any(effect.weight is Weight.CARE for effect in found) else 0)
 
 
@@ -81,7 +74,7 @@ def _rates(ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
 @click.option("--objective", type=DURATION, metavar="TIME", help="Find min-ready with which requests wait no longer.")
 @click.option("--share", type=click.FloatRange(0.01, 1), default=0.9, show_default=True, help="Of so many requests.")
 @click.option("--offline", is_flag=True, help="Do not ask ZooKeeper for quotas and boot times.")
-@_FORMS
+@with_written_format
 @click.pass_obj
 def simulate(
     session: Session,
@@ -93,7 +86,7 @@ def simulate(
     objective: Seconds | None,
     share: float,
     offline: bool,
-    format: str,
+    format: Format | None,
 ) -> None:
     """Play demand through this configuration and the real planner, in simulated time: waits, utilisation, node-hours.
 
@@ -116,10 +109,8 @@ def simulate(
         outcome = demand.play(settings, wanted, model)
     else:
         chosen, outcome = demand.propose(settings, wanted, model, objective, share, _progress)
-    if format == Format.JSON:
-        import json
-
-        click.echo(json.dumps(_plain(outcome, len(wanted), share, chosen), indent=2))
+    if format is not None and not format.for_people:
+        click.echo(written(_plain(outcome, len(wanted), share, chosen), format))
     else:
         click.echo(_text(outcome, len(wanted), share, chosen, objective))
 

@@ -6,11 +6,12 @@ import click
 
 from nodepool_ng.cli import seen
 from nodepool_ng.cli.notices import tell_notices
-from nodepool_ng.cli.options import znode_name
+from nodepool_ng.cli.options import with_written_format, znode_name
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Connection, Session
+from nodepool_ng.cli.showing import rendered
 from nodepool_ng.listing.rows import SERVERS_OF_PROVIDER, UPLOADS_OF_PROVIDER, ServerOfNode, UploadsOfBuild
-from nodepool_ng.listing.table import Table, printable
+from nodepool_ng.listing.table import Format, Table, printable, values, written
 from nodepool_ng.model.ids import ProviderName
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.store import Commit, Delete, Failure
@@ -20,8 +21,9 @@ ERASE_TRIES = 5
 
 @click.command()
 @click.argument("provider")
+@with_written_format
 @click.pass_obj
-def info(session: Session, provider: str) -> None:
+def info(session: Session, provider: str, format: Format | None) -> None:
     """Show what ZooKeeper has of a provider: uploads and nodes."""
     with session.connected() as connection:
         images = seen.images(connection.ask)
@@ -34,10 +36,15 @@ def info(session: Session, provider: str) -> None:
             numbers = (*(before.uploads if before else ()), upload.id)
             uploads[upload.image, upload.build] = UploadsOfBuild(upload.image, upload.build, numbers)
     servers = tuple(ServerOfNode(node.id, node.external_id) for node in nodes.nodes if node.provider == provider)
-    click.echo(f"ZooKeeper data for provider {printable(provider)}\n\nImage data:")
-    session.show(Table(UPLOADS_OF_PROVIDER, tuple(uploads.values())))
-    click.echo("\nNodes:")
-    session.show(Table(SERVERS_OF_PROVIDER, servers))
+    of_images, of_nodes = Table(UPLOADS_OF_PROVIDER, tuple(uploads.values())), Table(SERVERS_OF_PROVIDER, servers)
+    if format is None or format.for_people:
+        click.echo(f"ZooKeeper data for provider {printable(provider)}\n\nImage data:")
+        click.echo(rendered(of_images, format))
+        click.echo("\nNodes:")
+        click.echo(rendered(of_nodes, format))
+    else:
+        found = {"images": values(of_images), "nodes": values(of_nodes)}
+        click.echo(written({"provider": provider, **found}, format))
     session.report((*images.damaged, *nodes.damaged))
 
 

@@ -7,7 +7,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
 import click
@@ -46,6 +47,9 @@ class Wishes:
         return self.format is Format.WIDE
 
 
+_WISHES = tuple(one.name for one in fields(Wishes))
+
+
 class Duration(click.ParamType[Seconds]):
     """A length of time: `90`, `30s`, `15min`, `2h`, `3d`; seconds without a unit."""
 
@@ -63,27 +67,31 @@ class Duration(click.ParamType[Seconds]):
 DURATION = Duration()
 
 
-def with_wishes(*filters: str) -> Callable[[Command], Command]:
-    """Add the options of lists; `filters` are those of `label`, `provider` and `state` that its rows have."""
+def with_wishes(*filters: str, ages: bool = True, watch: bool = True) -> Callable[[Command], Command]:
+    """Add the options of lists; `filters` are those of `label`, `provider` and `state` that its rows have. Without
+    `ages` its rows have no time of their own, without `watch` what it shows does not change in ZooKeeper."""
 
     def add(command: Command) -> Command:
         def gathered(*args: Any, **options: Any) -> Any:
-            names = ("format", "older_than", "sort", "watch", *filters)
-            wishes = Wishes(**{name: options.pop(name) for name in names})
+            wishes = Wishes(**{name: options.pop(name) for name in _WISHES if name in options})
             return command(*args, **options, wishes=wishes)
 
         gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__
         gathered.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
         made: Any = gathered
-        for option in reversed(_options(filters)):
+        for option in reversed(_options(filters, ages, watch)):
             made = option(made)
         return made  # type: ignore[no-any-return]
 
     return add
 
 
-def _options(filters: Iterable[str]) -> list[Callable[[Any], Any]]:
+def _options(filters: Iterable[str], ages: bool, watch: bool) -> list[Callable[[Any], Any]]:
     told = {"label": "with this label", "provider": "of this provider", "state": "in this state"}
+    older = click.option(
+        "--older-than", type=DURATION, help="Only those in their state for longer, as 90, 30s, 2h, 3d."
+    )
+    again = click.option("--watch", is_flag=True, help="Print again whenever something changes, until Ctrl-C.")
     return [
         click.option(
             "--format",
@@ -92,11 +100,11 @@ def _options(filters: Iterable[str]) -> list[Callable[[Any], Any]]:
             help="Print the table for scripts (pretty, as ever), with all columns (wide), or a form for programs.",
         ),
         *(click.option(f"--{name}", metavar="NAME", help=f"Only those {told[name]}.") for name in filters),
-        click.option("--older-than", type=DURATION, help="Only those in their state for longer, as 90, 30s, 2h, 3d."),
+        *([older] if ages else []),
         click.option(
             "--sort", metavar="COLUMN", help="Sort by a column: its title, or its key in JSON; -COLUMN: backwards."
         ),
-        click.option("--watch", is_flag=True, help="Print again whenever something changes, until Ctrl-C."),
+        *([again] if watch else []),
     ]
 
 
@@ -133,9 +141,11 @@ def chosen(table: Table[R], wishes: Wishes, now: Timestamp) -> Table[R]:
         (wishes.provider, ("provider",)),
         (wishes.state, ("state",)),
     ):
-        column = next((keys[name] for name in names if name in keys), None)
-        if wanted is not None and column is not None:
-            rows = tuple(row for row in rows if _has(column.value(row), wanted))
+        if wanted is not None:
+            # A request's provider is a column of the wide list only.
+            column = next((keys[name] for name in names if name in keys), None)
+            value = column.value if column else attrgetter(names[0])
+            rows = tuple(row for row in rows if _has(value(row), wanted))
     if wishes.older_than is not None:
         rows = tuple(row for row in rows if now - _since(row) > wishes.older_than)
     if wishes.sort is not None:

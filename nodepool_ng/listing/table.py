@@ -106,16 +106,24 @@ def _width_of_character(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
 
 
-def _json(columns: tuple[Column[R], ...], rows: Iterable[R]) -> str:
-    import json
+def written(value: object, format: Format) -> str:
+    """Return plain values as JSON or YAML, without a newline at the end."""
+    if format is Format.JSON:
+        import json
 
-    return json.dumps(values(columns, rows), indent=2)
+        return json.dumps(value, indent=2)
+    assert format is Format.YAML
+    import yaml
+
+    return str(yaml.safe_dump(value, sort_keys=False)).rstrip("\n")
+
+
+def _json(columns: tuple[Column[R], ...], rows: Iterable[R]) -> str:
+    return written(_values(columns, rows), Format.JSON)
 
 
 def _yaml(columns: tuple[Column[R], ...], rows: Iterable[R]) -> str:
-    import yaml
-
-    return str(yaml.safe_dump(values(columns, rows), sort_keys=False)).rstrip("\n")
+    return written(_values(columns, rows), Format.YAML)
 
 
 def _csv(columns: tuple[Column[R], ...], rows: Iterable[R]) -> str:
@@ -129,8 +137,12 @@ def _csv(columns: tuple[Column[R], ...], rows: Iterable[R]) -> str:
     return out.getvalue().rstrip("\n")
 
 
-def values(columns: tuple[Column[R], ...], rows: Iterable[R]) -> list[dict[str, object]]:
+def values(table: Table[R]) -> list[dict[str, object]]:
     """Return what programs get: plain values under the columns' keys."""
+    return _values(table.columns, table.rows)
+
+
+def _values(columns: tuple[Column[R], ...], rows: Iterable[R]) -> list[dict[str, object]]:
     return [{column.key: _plain(column.value(row)) for column in columns} for row in rows]
 
 

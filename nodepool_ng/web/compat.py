@@ -74,7 +74,7 @@ class Compat:
         table = LISTS[path](await newest(self._showcase), wish)
         now = self._clock.now()
         if as_json:
-            return _Answer(json.dumps(values(table.columns, table.rows)).encode(), JSON, now)
+            return _Answer(json.dumps(values(table)).encode(), JSON, now)
         return _Answer(render(narrowed(table, wish.fields)).encode(), f"{PLAIN}; charset=UTF-8", now)
 
     def _keep(self, key: object, answer: _Answer) -> None:

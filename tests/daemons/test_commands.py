@@ -195,7 +195,9 @@ def test_the_life_of_a_node_that_is_gone_is_remembered_with_its_causes(place: Si
     for words in ("since min-ready wants one more", "| building ", "| in-use ", "| gone ", "Handing out"):
         assert words in told, told
     wait_for(lambda: "| boot " in run(place, "stats"), "statistics are told")
-    rows = {row["stage"]: row for row in json.loads(run(place, "stats", "--by", "label", "--format", "json"))}
+    stats = json.loads(run(place, "stats", "--by", "label", "--format", "json"))
+    rows = {row["stage"]: row for row in stats["spans"]}
+    assert [(pool["provider"], pool["pool"]) for pool in stats["pools"]] in ([], [("north", "main")])
     assert {"boot", "life", "delete", "wait"} <= set(rows)
     assert rows["boot"]["group"] == "small"
     assert rows["boot"]["p50"] >= 1

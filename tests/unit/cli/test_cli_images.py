@@ -5,6 +5,7 @@ import os
 import stat
 
 import pytest
+import yaml
 
 from nodepool_ng.cli import data
 from nodepool_ng.model.ids import ImageName
@@ -219,6 +220,29 @@ def test_info_of_an_unknown_provider_has_empty_tables(world):
     assert (result.exit_code, len(result.stdout.splitlines())) == (0, 3 + 4 + 2 + 4)
 
 
+@pytest.mark.parametrize("read", [json.loads, yaml.safe_load], ids=["json", "yaml"])
+def test_info_is_one_object_for_programs(world, two_images, read):
+    build, arm = two_images
+    world.put_upload(build, "0000000002", "fake-provider")
+    world.put_node("0000000001", external_id="1a3eeec3db8e4e23a0c62beee83917ad")
+    world.put_node("0000000002", provider="other")
+    form = "json" if read is json.loads else "yaml"
+    assert read(world.run("info", "fake-provider", "--format", form).stdout) == {
+        "provider": "fake-provider",
+        "images": [
+            {"image": "fake-image", "build_id": build.id, "upload_ids": ["0000000001", "0000000002"]},
+            {"image": "fake-image-arm", "build_id": arm.id, "upload_ids": ["0000000001"]},
+        ],
+        "nodes": [{"id": "0000000001", "server_id": "1a3eeec3db8e4e23a0c62beee83917ad"}],
+    }
+    assert read(world.run("info", "unknown", "--format", form).stdout) == {
+        "provider": "unknown",
+        "images": [],
+        "nodes": [],
+    }
+    assert world.run("info", "fake-provider", "--format", "csv").exit_code == 2
+
+
 @pytest.fixture
 def doomed(world, two_images):
     """A provider with everything that it can have, beside another one; returns what is not the provider's."""
@@ -365,6 +389,28 @@ def test_validation_needs_no_zookeeper(world, tmp_path):
     wrong = world.run("-c", str(bad), "config-validate")
     assert (wrong.exit_code, world.stores) == (1, [])
     assert f"{bad}:2:" in wrong.stderr
+
+
+def test_complaints_are_records_with_line_and_column(world, tmp_path):
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text("zookeeper-servers: [{host: zk}]\n")
+    bad.write_text("zookeeper-servers: [{host: zk}]\nlabels:\n  - {nam: x}\n")
+    ok = world.run("-c", str(good), "config-validate", "--format", "json")
+    assert (ok.exit_code, json.loads(ok.stdout)) == (0, [])
+    wrong = world.run("-c", str(bad), "config-validate", "--format", "json")
+    assert (wrong.exit_code, wrong.stderr) == (1, f"validating {bad}\n")
+    found = json.loads(wrong.stdout)
+    unknown = next(one for one in found if "nam" in one["what"] and one["column"] == 6)
+    assert (unknown["file"], unknown["line"], unknown["gravity"]) == (str(bad), 3, "error")
+    assert unknown["remedy"]
+    csv = world.run("-c", str(bad), "config-validate", "--format", "csv").stdout
+    assert csv.startswith("file,line,column,gravity,")
+
+
+def test_a_file_that_is_not_there_is_a_record_without_a_line(world, tmp_path):
+    missing = tmp_path / "none.yaml"
+    (found,) = json.loads(world.run("-c", str(missing), "config-validate", "--format", "json").stdout)
+    assert (found["file"], found["line"], found["column"], found["gravity"]) == (str(missing), None, None, "fatal")
 
 
 def test_the_images_of_the_configuration_are_those_of_its_diskimages(world):

@@ -46,6 +46,21 @@ def test_rows_are_chosen_and_sorted(world, options, ids):
     assert shown(world, *options) == ids
 
 
+def test_requests_are_chosen_by_the_provider_that_they_want(world):
+    world.put_request("200-0000000001", labels=("a",), provider="north")
+    world.put_request("200-0000000002", labels=("a",))
+    for form in ("json", "wide"):
+        told = world.run("request-list", "--provider", "north", "--format", form).stdout
+        assert ("200-0000000001" in told, "200-0000000002" in told) == (True, False)
+
+
+@pytest.mark.parametrize("command", [("stats",), ("alien-image-list",), ("history", "x")])
+def test_what_a_list_cannot_do_is_not_among_its_options(world, command):
+    for option in ("--watch", *(("--older-than=1h",) if command[0] != "history" else ())):
+        done = world.run(*command, option)
+        assert (done.exit_code, "No such option" in done.stderr) == (2, True)
+
+
 def test_an_unknown_column_is_a_wrong_call_that_names_those_there_are(world):
     done = world.run("list", "--sort", "colour")
     assert (done.exit_code, "only: ID, Provider" in done.stderr) == (2, True)
