@@ -254,7 +254,7 @@ class Session:
         reason = f" Last heard: {printable(words)}." if words else ""
         return Failed(
             f"No answer from {_name(zookeeper)} within {self.surroundings.connect_timeout:.0f} s.{reason} Check "
-            f"that it runs, and zookeeper-servers and zookeeper-tls in {self.secure or self.config}."
+            f"that it runs, and zookeeper-servers, zookeeper-tls and zookeeper-auth in {self.secure or self.config}."
         )
 
 

@@ -16,6 +16,8 @@ from nodepool_ng.model.settings import ZooKeeperSettings
 ZOOKEEPER_PORT = 2281
 
 _SERVERS, _TLS, _TIMEOUT = "zookeeper-servers", "zookeeper-tls", "zookeeper-timeout"
+_AUTH = "zookeeper-auth"
+"""Left to the judgement of the whole file, as everything that bears a secret."""
 _SHORTEST = 0.1  # seconds
 
 
@@ -55,7 +57,7 @@ def chroot(written: str) -> str:
 
 def _root(path: str, env: Mapping[str, str]) -> Mapping[object, object]:
     root = parse(source.read(path, env)).root
-    if not isinstance(root, dict):
+    if not isinstance(root, dict) or _AUTH in root:
         raise _NotPlain
     return root
 

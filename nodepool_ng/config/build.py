@@ -82,7 +82,19 @@ def _zookeeper(main: schema.Main, secure: schema.Secure) -> settings.ZooKeeperSe
         tls_cert=tls.cert,
         tls_key=tls.key,
         tls_ca=tls.ca,
+        auth=_auth(secure.zookeeper_auth or main.zookeeper_auth),
         session_timeout=main.zookeeper_timeout,
+    )
+
+
+def _auth(written: schema.ZooKeeperAuth | None) -> settings.ZooKeeperAuth | None:
+    if written is None:
+        return None
+    return settings.ZooKeeperAuth(
+        user=written.user,
+        password=written.password,
+        scheme=settings.AuthScheme(written.scheme),
+        protect=settings.Protect(written.protect),
     )
 
 

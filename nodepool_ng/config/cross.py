@@ -14,6 +14,7 @@ from nodepool_ng.config.finding import Finding, complaint, twice
 from nodepool_ng.config.providers import FAKE
 from nodepool_ng.config.reading import Reading
 from nodepool_ng.config.schema import Main, Secure
+from nodepool_ng.model.settings import AuthScheme, Protect
 
 
 def check(reading: Reading) -> list[Complaint]:
@@ -80,12 +81,15 @@ def zookeeper(reading: Reading) -> Iterator[Finding]:
         yield from _chroots(reading.main)
     if overridden.zookeeper_tls is None:
         yield from _tls(reading.main)
+    if overridden.zookeeper_auth is None:
+        yield from _auth(reading.main)
 
 
 def secure(reading: Reading) -> Iterator[Finding]:
     """Check the secure file: its findings are about that one."""
     yield from _chroots(reading.secure)
     yield from _tls(reading.secure)
+    yield from _auth(reading.secure)
     images = {image.name: image for image in reading.main.diskimages}
     for index, image in enumerate(reading.secure.diskimages):
         known = images.get(image.name)
@@ -123,6 +127,22 @@ def _tls(written: Main | Secure) -> Iterator[Finding]:
             key=True,
             meanwhile="the connection is tried with what is there",
         )
+
+
+def _auth(written: Main | Secure) -> Iterator[Finding]:
+    """Say what cannot be used. A daemon that went on without would write records open to everybody."""
+    auth = written.zookeeper_auth
+    if auth is None:
+        return
+    for key, kinds in (("scheme", AuthScheme), ("protect", Protect)):
+        choices = [kind.value for kind in kinds]
+        if getattr(auth, key) not in choices:
+            remedy = f"write one of {', '.join(choices)}"
+            yield Finding(("zookeeper-auth", key), "is none of its choices", remedy, Gravity.FATAL)
+    if not auth.user or ":" in auth.user:
+        yield Finding(("zookeeper-auth", "user"), "is empty or has a colon", "write a plain name", Gravity.FATAL)
+    if not auth.password:
+        yield Finding(("zookeeper-auth", "password"), "is empty", "write one, or remove zookeeper-auth", Gravity.FATAL)
 
 
 CHECKS: Iterable[Callable[[Reading], Iterator[Finding]]] = (names, fake_names, parents, commands, zookeeper)

@@ -21,10 +21,13 @@ def exposed(config: str, secret: Iterable[str]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def secret_files(settings: Settings, secure: str | None, clouds: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths of files that hold secrets: the secure file, the TLS key, and where clouds.yaml may be."""
-    key = settings.zookeeper.tls_key if settings.zookeeper is not None else None
-    return tuple(path for path in (secure, key, *clouds) if path is not None)
+def secret_files(settings: Settings, config: str, secure: str | None, clouds: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths of files that hold secrets: the secure file, or the main one where the password for ZooKeeper
+    can only be in that; the TLS key; and where clouds.yaml may be."""
+    zookeeper = settings.zookeeper
+    key = None if zookeeper is None else zookeeper.tls_key
+    main = config if secure is None and zookeeper is not None and zookeeper.auth is not None else None
+    return tuple(path for path in (secure, main, key, *clouds) if path is not None)
 
 
 def _mode(path: str) -> int:

@@ -68,6 +68,13 @@ class ZooKeeperTls(Written):
     ca: MaybeText = None
 
 
+class ZooKeeperAuth(Written):
+    user: Text
+    password: Text
+    scheme: Text = "digest"
+    protect: Text = "none"
+
+
 class Label(Written):
     name: Text
     min_ready: MinReady = 0
@@ -124,6 +131,7 @@ class Main(Written):
     build_log_retention: Whole = 7
     zookeeper_servers: Entries[ZooKeeperServer] = ()
     zookeeper_tls: Section[ZooKeeperTls | None] = None
+    zookeeper_auth: Section[ZooKeeperAuth | None] = None
     zookeeper_timeout: Timeout = 10.0
     labels: Entries[Label] = ()
     max_hold_age: Whole = 0
@@ -142,4 +150,5 @@ class Secure(Written):
 
     zookeeper_servers: Entries[ZooKeeperServer] = ()
     zookeeper_tls: Section[ZooKeeperTls | None] = None
+    zookeeper_auth: Section[ZooKeeperAuth | None] = None
     diskimages: Entries[SecureImage] = ()

@@ -350,7 +350,7 @@ def main(
     for complaint in loaded.warnings:
         _log.warning("%s", complaint)
     clouds = clouds_files(os.environ, os.getcwd(), str(Path.home()))
-    for sentence in exposed(config, secret_files(loaded.settings, secure, clouds)):
+    for sentence in exposed(config, secret_files(loaded.settings, config, secure, clouds)):
         _log.warning("%s", sentence)
     path = pid or (None if stay else "/var/run/nodepool/nodepool.pid")
     with ExitStack() as stack:

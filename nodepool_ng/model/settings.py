@@ -5,6 +5,7 @@ Durations are seconds, memory is MiB, volumes are GB. An infinite limit is an ab
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -23,6 +24,33 @@ def _nothing() -> Mapping[Any, Any]:
     return MappingProxyType({})
 
 
+class AuthScheme(StrEnum):
+    """How a client says to ZooKeeper who it is."""
+
+    DIGEST = "digest"
+    SASL = "sasl"
+    """The mechanism DIGEST-MD5: the password itself is not sent."""
+
+
+class Protect(StrEnum):
+    """Which records are created for nobody but those who authenticated as we did."""
+
+    NONE = "none"
+    OWN = "own"
+    """What no CI system touches: images, and all below `/nodepool_ng`."""
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZooKeeperAuth:
+    """Who we are to ZooKeeper. The password is in no representation."""
+
+    user: str
+    password: str = field(repr=False)
+    scheme: AuthScheme = AuthScheme.DIGEST
+    protect: Protect = Protect.NONE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZooKeeperSettings:
     """How to reach ZooKeeper. `hosts` are `host:port` (IPv6 in brackets); `chroot` is "" or starts with a slash."""
@@ -32,6 +60,7 @@ class ZooKeeperSettings:
     tls_cert: str | None = None
     tls_key: str | None = None
     tls_ca: str | None = None
+    auth: ZooKeeperAuth | None = None
     session_timeout: Seconds = 10.0
 
 

@@ -13,9 +13,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from nodepool_ng.model.ids import Seconds
 
@@ -77,13 +78,16 @@ class Server:
         peers: Sequence[str] = (),
         tls: TlsFiles | None = None,
         secure_port: int = 0,
+        users: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`users` and their passwords are those who may authenticate by SASL."""
         self.folder = folder
         self.port = port
         self.secure_port = secure_port
         self._member = member
         self._peers = peers
         self._tls = tls
+        self._users = users
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -123,6 +127,7 @@ class Server:
             "-Djava.net.preferIPv4Stack=true",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             *self._tls_options(),
+            *self._sasl_options(),
             "-cp",
             installed.classpath,
             f"org.apache.zookeeper.server.{main}",
@@ -206,6 +211,17 @@ class Server:
         lines |= {f"server.{number}": peer for number, peer in enumerate(self._peers, 1)}
         return "".join(f"{key}={value}\n" for key, value in lines.items())
 
+    def _sasl_options(self) -> list[str]:
+        """Write down who may authenticate, and return the options that make the server read it."""
+        if not self._users:
+            return []
+        file = self.folder / "jaas.conf"
+        users = "".join(f'\n    user_{name}="{password}"' for name, password in self._users.items())
+        file.touch(mode=0o600)
+        file.write_text(f"Server {{\n  org.apache.zookeeper.server.auth.DigestLoginModule required{users};\n}};\n")
+        provider = "org.apache.zookeeper.server.auth.SASLAuthenticationProvider"
+        return [f"-Djava.security.auth.login.config={file}", f"-Dzookeeper.authProvider.1={provider}"]
+
     def _tls_options(self) -> list[str]:
         if not self._tls:
             return []
@@ -245,21 +261,21 @@ class Ensemble:
 
 
 @contextlib.contextmanager
-def private_server(tls: TlsFiles | None = None) -> Iterator[Server]:
+def private_server(tls: TlsFiles | None = None, users: Mapping[str, str] = MappingProxyType({})) -> Iterator[Server]:
     """A running server in a temporary folder, for as long as the block lasts; raise `NoZooKeeper`."""
     with tempfile.TemporaryDirectory(prefix="zookeeper-") as folder:
-        server = _started(Path(folder), tls)
+        server = _started(Path(folder), tls, users)
         try:
             yield server
         finally:
             server.kill()
 
 
-def _started(folder: Path, tls: TlsFiles | None) -> Server:
+def _started(folder: Path, tls: TlsFiles | None, users: Mapping[str, str]) -> Server:
     """Start a server; a free port may be taken by somebody else before the server has it, hence the tries."""
     for attempt in range(PORT_TRIES):
         port, secure_port = _free_ports(2)
-        server = Server(folder / str(attempt), port, tls=tls, secure_port=secure_port)
+        server = Server(folder / str(attempt), port, tls=tls, secure_port=secure_port, users=users)
         try:
             server.start()
         except NoZooKeeper:

@@ -116,12 +116,12 @@ class KazooStore:
             log.warning("The ZooKeeper session could not be closed: %s", error)
 
     def use(self, settings: ZooKeeperSettings) -> Iterator[str]:
-        """Go by other servers and TLS files from the next connection on; yield a sentence for what is taken up, and
-        for what only a new store can. May be called from any thread."""
+        """Go by other servers, TLS files and credentials from the next connection on; yield a sentence for what is
+        taken up, and for what only a new store can. May be called from any thread."""
         before, self._settings = self._settings, settings
         if replace(before, chroot=settings.chroot, session_timeout=settings.session_timeout) != settings:
             self._client.reach(settings)
-            yield "Other ZooKeeper servers or TLS files are used from the next connection on"
+            yield "Other ZooKeeper servers, TLS files or credentials are used from the next connection on"
         if before.session_timeout != settings.session_timeout:
             yield "Another zookeeper-timeout is used from the next start on"
         if before.chroot != settings.chroot:
@@ -134,7 +134,7 @@ class KazooStore:
                 self._rounds.append(round)
                 for index, verb in enumerate(round.verbs):
                     if round.answers[index] is None:
-                        self._client.enqueue(to_request(verb, self._client.absolute), _Slot(round, index, self._client))
+                        self._client.enqueue(to_request(verb, self._client), _Slot(round, index, self._client))
                 return
         round.give_up(Problem.SESSION_LOST if self._stopped.is_set() else Problem.CONNECTION_LOST)
 

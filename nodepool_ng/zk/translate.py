@@ -3,13 +3,14 @@
 kazoo returns the errors of a transaction as results; here they become one `Failure` that names its cause.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
 from kazoo.exceptions import (
     BadVersionError,
     ConnectionLoss,
+    NoAuthError,
     NodeExistsError,
     NoNodeError,
     NotEmptyError,
@@ -20,7 +21,6 @@ from kazoo.exceptions import (
     SessionExpiredError,
 )
 from kazoo.protocol import serialization as wire_format
-from kazoo.security import OPEN_ACL_UNSAFE
 
 from nodepool_ng.zk.store import (
     Answer,
@@ -68,7 +68,8 @@ def known_already(verb: Verb) -> Answer | None:
     return oversize(verb)
 
 
-def to_request(verb: Verb, absolute: Callable[[str], str]) -> Any:
+def to_request(verb: Verb, client: Client) -> Any:
+    absolute = client.absolute
     match verb:
         case Get(path):
             return wire_format.GetData(absolute(path), None)
@@ -77,15 +78,16 @@ def to_request(verb: Verb, absolute: Callable[[str], str]) -> Any:
         case Sync(path):
             return wire_format.Sync(absolute(path))
         case Commit((Create() | Set() | Delete() as only,)):
-            return _operation(only, absolute)
+            return _operation(only, client)
         case Commit(ops):
-            return wire_format.Transaction([_operation(op, absolute) for op in ops])
+            return wire_format.Transaction([_operation(op, client) for op in ops])
 
 
-def _operation(op: Op, absolute: Callable[[str], str]) -> Any:
+def _operation(op: Op, client: Client) -> Any:
+    absolute = client.absolute
     match op:
         case Create(path, data, ephemeral, sequence):
-            return wire_format.Create(absolute(path), data, OPEN_ACL_UNSAFE, ephemeral | sequence << 1)
+            return wire_format.Create(absolute(path), data, client.acl(path), ephemeral | sequence << 1)
         case Set(path, data, version):
             return wire_format.SetData(absolute(path), data, version)
         case Delete(path, version):
@@ -133,6 +135,8 @@ def to_failure(error: Exception, path: str, index: int) -> Failure:
     for kind in type(error).__mro__:
         if problem := _PROBLEMS.get(kind):
             return Failure(problem, path, index)
+    if isinstance(error, NoAuthError):
+        return Failure(Problem.OTHER, path, index, "ZooKeeper does not let us: look at zookeeper-auth")
     return Failure(Problem.OTHER, path, index, f"ZooKeeper refused: {type(error).__name__}")
 
 

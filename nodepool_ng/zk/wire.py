@@ -18,14 +18,22 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import ConnectionClosedError, ConnectionDropped, ConnectionLoss, SessionExpiredError
+from kazoo.exceptions import (
+    AuthFailedError,
+    ConnectionClosedError,
+    ConnectionDropped,
+    ConnectionLoss,
+    SessionExpiredError,
+)
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.connection import CLOSE_RESPONSE, WATCH_XID, ConnectionHandler
 from kazoo.protocol.serialization import ReplyHeader, int_int_struct, int_struct, write_string
 from kazoo.protocol.states import KeeperState
 from kazoo.retry import ForceRetryError, KazooRetry, RetryFailedError
+from kazoo.security import CREATOR_ALL_ACL, OPEN_ACL_UNSAFE
 
-from nodepool_ng.model.settings import ZooKeeperSettings
+from nodepool_ng.model.settings import AuthScheme, Protect, ZooKeeperAuth, ZooKeeperSettings
+from nodepool_ng.zk import paths
 from nodepool_ng.zk.store import Kind
 
 FIRST_DELAY = 0.1  # seconds between rounds over all hosts
@@ -152,8 +160,14 @@ class Wire(ConnectionHandler):  # type: ignore[misc]
             raise ForceRetryError("unexpected") from None
 
     def _connect(self, host: str, hostip: str, port: int) -> Any:
+        """Connect and authenticate. kazoo would end for good where that is refused; an operator who corrects the
+        password on either side expects the next attempt to succeed."""
         self._received.clear()
-        return super()._connect(host, hostip, port)
+        self.sasl_options = self.client.sasl()
+        try:
+            return super()._connect(host, hostip, port)
+        except AuthFailedError:
+            raise ConnectionDropped("ZooKeeper does not accept the user or the password of zookeeper-auth") from None
 
     def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
         """Send everything that is queued. The flag goes down first: what is queued later rings again."""
@@ -248,6 +262,7 @@ class Client(KazooClient):  # type: ignore[misc]
             keyfile=settings.tls_key,
             verify_certs=True,
         )
+        self._identify(settings.auth)
         self._connection = Wire(self, self._conn_retry.copy(), logger)
         self.on_change = on_change
 
@@ -256,6 +271,26 @@ class Client(KazooClient):  # type: ignore[misc]
         self.set_hosts(",".join(settings.hosts) + str(self.chroot))
         self.use_ssl = settings.tls_ca is not None or settings.tls_cert is not None
         self.ca, self.certfile, self.keyfile = settings.tls_ca, settings.tls_cert, settings.tls_key
+        self._identify(settings.auth)
+
+    def _identify(self, auth: ZooKeeperAuth | None) -> None:
+        """Authenticate so from the next connection on. kazoo copies `auth_data` before it goes through it."""
+        self._auth = auth
+        digest = auth is not None and auth.scheme is AuthScheme.DIGEST
+        self.auth_data = {("digest", f"{auth.user}:{auth.password}")} if auth is not None and digest else set()
+
+    def sasl(self) -> dict[str, str] | None:
+        """Return what kazoo needs to authenticate by SASL, where that is wanted."""
+        auth = self._auth
+        if auth is None or auth.scheme is not AuthScheme.SASL:
+            return None
+        return {"mechanism": "DIGEST-MD5", "username": auth.user, "password": auth.password}
+
+    def acl(self, path: str) -> Any:
+        """Return who may do what with a record that is created at `path`, which is relative to the chroot."""
+        protect = Protect.NONE if self._auth is None else self._auth.protect
+        ours = protect is Protect.ALL or (protect is Protect.OWN and _is_ours(path))
+        return CREATOR_ALL_ACL if ours else OPEN_ACL_UNSAFE
 
     def enqueue(self, request: Any, slot: Slot) -> None:
         """Send a request; its slot hears of the answer, or that the connection was lost."""
@@ -273,3 +308,8 @@ class Client(KazooClient):  # type: ignore[misc]
     def absolute(self, path: str) -> str:
         """Return the path with the chroot in front."""
         return str(self.chroot) + path if path != "/" else self.chroot or "/"
+
+
+def _is_ours(path: str) -> bool:
+    """Tell whether only launchers, builders and commands of ours have to do with this record."""
+    return any(path == root or path.startswith(f"{root}/") for root in (paths.OURS, paths.IMAGES))

@@ -21,10 +21,10 @@ from tests.support.daemons import SCRIPTS, Site, wait_for
 
 pytestmark = [pytest.mark.zookeeper, pytest.mark.daemons, pytest.mark.timeout(180)]
 
-CLOUD, WRONG, USERDATA, BUILD, TOKEN, JOB, DRIVER = (
-    f"s3cret-{word}-7f4a91" for word in ("cloud", "wrong", "userdata", "build", "token", "job", "driver")
+CLOUD, WRONG, USERDATA, BUILD, TOKEN, JOB, DRIVER, KEEPER = (
+    f"s3cret-{word}-7f4a91" for word in ("cloud", "wrong", "userdata", "build", "token", "job", "driver", "keeper")
 )
-SECRETS = (CLOUD, WRONG, USERDATA, BUILD, TOKEN, JOB, DRIVER)
+SECRETS = (CLOUD, WRONG, USERDATA, BUILD, TOKEN, JOB, DRIVER, KEEPER)
 PAGES = ("/", "/node-list", "/request-list", "/image-list", "/dib-image-list", "/label-list", "/metrics", "/health")
 SCRIPT = "#!/bin/bash\necho building with $MIRROR_PASSWORD | md5sum\nexit 3\n"
 
@@ -55,7 +55,10 @@ def plant(made: Yard, site: Site) -> None:
             "providers": [north],
         }
     )
-    secure = {"diskimages": [{"name": IMAGE, "env-vars": {"MIRROR_PASSWORD": BUILD}}]}
+    secure = {
+        "diskimages": [{"name": IMAGE, "env-vars": {"MIRROR_PASSWORD": BUILD}}],
+        "zookeeper-auth": {"user": "nodepool", "password": KEEPER},
+    }
     (site.folder / "secure.yaml").write_text(yaml.safe_dump(secure))
 
 
@@ -131,7 +134,7 @@ def test_no_secret_is_in_anything_that_is_emitted(place: Site) -> None:
         emitted |= {path.name: path.read_text() for path in (place.folder / "build-logs").iterdir()}
         emitted["arguments"] = arguments()
         for words in (("list", "--detail"), ("request-list",), ("dib-image-list",), ("config-validate",)):
-            emitted[words[0]] = told(place, *words)
+            emitted[words[0]] = told(place, *secure, *words)
     assert len(emitted["nodepool-launcher"]) > 1000
     assert "0000000000" in emitted["/node-list text/plain"]
     assert DRIVER in emitted.pop("list"), "whoever may read ZooKeeper may read all of it"

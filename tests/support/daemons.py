@@ -189,6 +189,9 @@ class Site:
         if self.zookeeper.tls_ca is not None:
             tls = {"ca": self.zookeeper.tls_ca, "cert": self.zookeeper.tls_cert, "key": self.zookeeper.tls_key}
             whole["zookeeper-tls"] = tls
+        if (auth := self.zookeeper.auth) is not None:
+            told = {"user": auth.user, "password": auth.password}
+            whole["zookeeper-auth"] = {**told, "scheme": str(auth.scheme), "protect": str(auth.protect)}
         draft.write_text(yaml.safe_dump(whole, sort_keys=False))
         draft.replace(self.config)
 

@@ -15,11 +15,13 @@ SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-2, 70_000), st.floats
 SERVER = st.dictionaries(st.sampled_from(["host", "port", "chroot", "else"]), SCALARS, max_size=3)
 SERVERS = st.lists(SERVER, max_size=3)
 TLS = st.dictionaries(st.sampled_from(["cert", "key", "ca"]), SCALARS)
+AUTH = st.dictionaries(st.sampled_from(["user", "password", "scheme", "protect"]), SCALARS)
 TEXTS = st.fixed_dictionaries(
     {},
     optional={
         "zookeeper-servers": SERVERS | SCALARS,
         "zookeeper-tls": TLS | SCALARS,
+        "zookeeper-auth": AUTH | SCALARS,
         "zookeeper-timeout": SCALARS,
     },
 )

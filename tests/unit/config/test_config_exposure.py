@@ -1,9 +1,11 @@
 """Files that are open to everybody are named, with the remedy."""
 
+from dataclasses import replace
+
 import pytest
 
 from nodepool_ng.config.exposure import exposed, secret_files
-from nodepool_ng.model.settings import Settings, ZooKeeperSettings
+from nodepool_ng.model.settings import Settings, ZooKeeperAuth, ZooKeeperSettings
 
 
 @pytest.mark.parametrize(("mode", "said"), [(0o600, 0), (0o640, 0), (0o644, 1), (0o602, 1)])
@@ -28,5 +30,8 @@ def test_what_to_run_is_nobody_elses_to_write(tmp_path):
 
 def test_secrets_are_in_the_secure_file_the_key_and_clouds_yaml():
     zookeeper = ZooKeeperSettings(hosts=("zk:2281",), tls_cert="c", tls_key="k", tls_ca="a")
-    assert secret_files(Settings(zookeeper=zookeeper), "s", ["clouds.yaml"]) == ("s", "k", "clouds.yaml")
-    assert secret_files(Settings(), None, []) == ()
+    assert secret_files(Settings(zookeeper=zookeeper), "m", "s", ["clouds.yaml"]) == ("s", "k", "clouds.yaml")
+    assert secret_files(Settings(), "m", None, []) == ()
+    known = replace(zookeeper, auth=ZooKeeperAuth(user="us", password="p"))
+    assert secret_files(Settings(zookeeper=known), "m", "s", []) == ("s", "k")
+    assert secret_files(Settings(zookeeper=known), "m", None, []) == ("m", "k")

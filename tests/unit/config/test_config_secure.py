@@ -7,7 +7,7 @@ import pytest
 
 from nodepool_ng.config import ConfigError, Loaded, load, validate
 from nodepool_ng.model.ids import ImageName
-from nodepool_ng.model.settings import ZooKeeperSettings
+from nodepool_ng.model.settings import ZooKeeperAuth, ZooKeeperSettings
 
 MAIN = """\
 zookeeper-servers: [{host: open, chroot: /a}]
@@ -43,9 +43,22 @@ def test_tls_is_replaced_as_a_whole(loaded: Callable[..., Loaded]) -> None:
     assert (zookeeper.tls_cert, zookeeper.tls_key, zookeeper.tls_ca) == ("c2", None, None)
 
 
+def test_credentials_are_taken_from_it_as_a_whole(loaded: Callable[..., Loaded]) -> None:
+    main = MAIN + "zookeeper-auth: {user: open, password: open, protect: all}\n"
+    zookeeper = loaded(main, "zookeeper-auth: {user: us, password: hidden}").settings.zookeeper
+    assert zookeeper is not None
+    assert zookeeper.auth == ZooKeeperAuth(user="us", password="hidden")
+    assert "hidden" not in repr(zookeeper)
+
+
 @pytest.mark.parametrize(
     ("secure", "complaint"),
     [
+        ("zookeeper-auth: {user: us}", "1:17: fatal: zookeeper-auth has no password"),
+        ("zookeeper-auth: {user: 'u:s', password: p}", "1:24: fatal: zookeeper-auth.user is empty or has a colon"),
+        ("zookeeper-auth: {user: us, password: ''}", "1:38: fatal: zookeeper-auth.password is empty"),
+        ("zookeeper-auth: {user: u, password: p, scheme: x}", "1:48: fatal: zookeeper-auth.scheme is none of its"),
+        ("zookeeper-auth: {user: u, password: p, protect: x}", "1:49: fatal: zookeeper-auth.protect is none of its"),
         ("labels: []", "1:1: warning: labels is not a known key"),
         ("diskimages: [{name: wood, env-vars: {}, elements: [x]}]", "1:41: warning: diskimages[wood].elements is not"),
         ("zookeeper-tls: {cert: c2}", "1:1: error: zookeeper-tls has no key, no ca"),
@@ -98,6 +111,7 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 
 
 def test_values_of_secrets_are_in_no_complaint(complaints: Callable[..., list[str]]) -> None:
+    assert not any("4711" in one for one in complaints(MAIN, "zookeeper-auth: {user: u, password: 4711}"))
     found = complaints(MAIN, "diskimages: [{name: wood, env-vars: {A: 4711, B: [4711], 4711: }}]")
     assert len(found) == 3
     assert not any("4711" in one.replace("env-vars.4711", "") for one in found)

@@ -9,15 +9,18 @@ from nodepool_ng.config import Loaded, load, with_formats
 from nodepool_ng.model.ids import ImageName, LabelName, PoolName, ProviderName, TenantName
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.settings import (
+    AuthScheme,
     CloudImage,
     DiskImage,
     Label,
     Pool,
     PoolLabel,
+    Protect,
     Provider,
     ProviderImage,
     Settings,
     WebSettings,
+    ZooKeeperAuth,
     ZooKeeperSettings,
     formats_needed,
 )
@@ -38,6 +41,7 @@ def test_every_key_arrives() -> None:
             tls_cert="/tls/c.pem",
             tls_key="/tls/k.pem",
             tls_ca="/tls/ca.pem",
+            auth=ZooKeeperAuth(user="ranger", password="bark", scheme=AuthScheme.SASL, protect=Protect.OWN),
             session_timeout=7.5,
         ),
         web=WebSettings(port=8006, listen_address="127.0.0.1"),
