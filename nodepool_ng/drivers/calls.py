@@ -13,6 +13,8 @@ from nodepool_ng.drivers import (
     Misconfigured,
     Networked,
     ServerOrder,
+    Stepwise,
+    Sweeping,
     Swept,
 )
 from nodepool_ng.model.ids import InstallationId, ServerId, Timestamp
@@ -43,6 +45,12 @@ class Remove:
 @dataclass(frozen=True, slots=True)
 class ReadConsole:
     server: ServerId
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    server: ServerId
+    order: ServerOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,7 @@ Call: TypeAlias = (
     | Create
     | Remove
     | ReadConsole
+    | Advance
     | AttachAddress
     | SweepNetwork
     | UploadImage
@@ -104,10 +113,13 @@ def perform(driver: Driver, call: Call, now: Timestamp) -> Value:
             return None
         case ReadConsole(server):
             return driver.console(server)
+        case Advance(server, order):
+            _stepwise(driver).advance(server, order)
+            return None
         case AttachAddress(server, installation):
             return _networked(driver).attach_address(server, installation)
         case SweepNetwork(installation, gone, ports, floating_ips):
-            return _networked(driver).sweep_network(installation, gone, ports=ports, floating_ips=floating_ips)
+            return _sweeping(driver).sweep_network(installation, gone, ports=ports, floating_ips=floating_ips)
         case UploadImage(order, progress):
             return driver.upload_image(order, progress)
         case RemoveImage(image):
@@ -120,4 +132,16 @@ def perform(driver: Driver, call: Call, now: Timestamp) -> Value:
 def _networked(driver: Driver) -> Networked:
     if isinstance(driver, Networked):
         return driver
-    raise Misconfigured(f"{driver.provider}: this kind of provider has no floating IPs and ports")
+    raise Misconfigured(f"{driver.provider}: this kind of provider has no floating IPs")
+
+
+def _sweeping(driver: Driver) -> Sweeping:
+    if isinstance(driver, Sweeping):
+        return driver
+    raise Misconfigured(f"{driver.provider}: servers of this kind of provider leave nothing behind")
+
+
+def _stepwise(driver: Driver) -> Stepwise:
+    if isinstance(driver, Stepwise):
+        return driver
+    raise Misconfigured(f"{driver.provider}: this kind of provider makes servers in one step")
