@@ -197,6 +197,8 @@ class Top(App[None]):
         self.notify(printable(words), markup=False)
 
     def _show(self, scene: Scene) -> None:
+        if not self.query("#headline"):
+            return  # the view is being closed
         self.scene = scene
         self.query_one("#headline", Static).update(overview.headline(scene))
         for name, (columns, rows) in TABLES.items():

@@ -113,3 +113,11 @@ def test_keys_for_nodes_do_nothing_elsewhere(world, drive):
 
     drive(conversation)
     assert world.node("0000000001").state is NodeState.READY
+
+
+def test_what_was_read_while_the_view_closes_is_not_shown(drive):
+    async def conversation(view, pilot):
+        await view.query("*").remove()
+        view._show(view.scene)
+
+    drive(conversation)
