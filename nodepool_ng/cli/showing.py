@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, TypeAlias, TypeVar
 
@@ -47,9 +47,6 @@ class Wishes:
         return self.format is Format.WIDE
 
 
-_WISHES = tuple(one.name for one in fields(Wishes))
-
-
 class Duration(click.ParamType[Seconds]):
     """A length of time: `90`, `30s`, `15min`, `2h`, `3d`; seconds without a unit."""
 
@@ -71,9 +68,11 @@ def with_wishes(*filters: str, ages: bool = True, watch: bool = True) -> Callabl
     """Add the options of lists; `filters` are those of `label`, `provider` and `state` that its rows have. Without
     `ages` its rows have no time of their own, without `watch` what it shows does not change in ZooKeeper."""
 
+    names = ("format", "sort", *(("older_than",) if ages else ()), *(("watch",) if watch else ()), *filters)
+
     def add(command: Command) -> Command:
         def gathered(*args: Any, **options: Any) -> Any:
-            wishes = Wishes(**{name: options.pop(name) for name in _WISHES if name in options})
+            wishes = Wishes(**{name: options.pop(name) for name in names})
             return command(*args, **options, wishes=wishes)
 
         gathered.__name__, gathered.__doc__ = command.__name__, command.__doc__

@@ -1,7 +1,7 @@
-"""`nodepool top`: pools, requests, nodes and images, live, with keys to look closer and to act."""
+"""`nodepool top`: pools, requests, nodes, images and builders, live, with keys to look closer and to act."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import click
 from textual import work
@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
 
-from nodepool_ng.cli import notes
+from nodepool_ng.cli import notes, told
 from nodepool_ng.cli.explaining import text
 from nodepool_ng.cli.facts import read_scene
 from nodepool_ng.cli.node_lock import Vanished
@@ -22,6 +22,7 @@ from nodepool_ng.explain.find import find
 from nodepool_ng.explain.overview import Row
 from nodepool_ng.explain.scene import Scene
 from nodepool_ng.listing.table import printable
+from nodepool_ng.listing.work import WorkRow, amount, duration, work_rows
 from nodepool_ng.model.ids import NodeId, Seconds
 from nodepool_ng.model.lifecycle import NodeEvent, NodeState
 from nodepool_ng.model.node import HELD_BY, Node
@@ -29,12 +30,36 @@ from nodepool_ng.zk import paths
 
 EVERY: Seconds = 1.0
 """At most so often everything is read again; ages go on meanwhile."""
-TABLES: dict[str, tuple[tuple[str, ...], Callable[[Scene], Iterable[Row]]]] = {
-    "pools": (overview.POOLS, overview.pools),
-    "requests": (overview.REQUESTS, overview.requests),
-    "nodes": (overview.NODES, overview.nodes),
-    "images": (overview.IMAGES, overview.images),
+BUILDERS = ("Image", "To", "Doing", "For", "How far", "Rate", "Left", "Step", "Builder")
+TABLES: dict[str, tuple[str, ...]] = {
+    "pools": overview.POOLS,
+    "requests": overview.REQUESTS,
+    "nodes": overview.NODES,
+    "images": overview.IMAGES,
+    "builders": BUILDERS,
 }
+_NAMED_BY_PART = ("pools", "builders")
+"""Tables in which the part of a row's key before the first slash is what can be explained."""
+
+
+def builders(work: Iterable[WorkRow]) -> Iterator[Row]:
+    """Yield a row for each build and upload that is under way, and for each that waits for its time."""
+    for number, one in enumerate(work):
+        done = " of ".join(filter(None, (amount(one.done), amount(one.size))))
+        bar = overview.drawn(one.done / one.size) if one.size and one.done is not None else ""
+        again = f"next try in {duration(one.again - one.now)}" if one.again is not None else ""
+        cells = (
+            one.image,
+            one.provider,
+            one.doing,
+            duration(one.seconds),
+            " ".join(filter(None, (bar, done))),
+            f"{amount(one.rate)}/s" if one.rate else "",
+            duration(one.left),
+            one.step or "; ".join(filter(None, (one.why, again))),
+            one.builder,
+        )
+        yield Row(f"{one.image}/{one.provider or ''}/{number}", tuple(cell or "" for cell in cells))
 
 
 class Answer(ModalScreen[None]):
@@ -93,6 +118,7 @@ class Top(App[None]):
         Binding("2", "show('requests')", "Requests"),
         Binding("3", "show('nodes')", "Nodes"),
         Binding("4", "show('images')", "Images"),
+        Binding("5", "show('builders')", "Builders"),
         Binding("q", "quit", "Quit"),
     ]
     ENABLE_COMMAND_PALETTE = False
@@ -107,7 +133,7 @@ class Top(App[None]):
     def compose(self) -> ComposeResult:
         yield Static("", id="headline", markup=False)
         with TabbedContent(id="tabs"):
-            for number, (name, (columns, _)) in enumerate(TABLES.items(), 1):
+            for number, (name, columns) in enumerate(TABLES.items(), 1):
                 with TabPane(f"{number} {name.capitalize()}", id=f"tab-{name}"):
                     table: DataTable[str] = DataTable(id=name, cursor_type="row", zebra_stripes=True)
                     table.add_columns(*columns)
@@ -126,21 +152,23 @@ class Top(App[None]):
         try:
             with self._one_at_a_time:
                 scene = read_scene(self._session, self._connection)
+                documents = told.builders(self._connection)
         except click.ClickException as error:
             self.call_from_thread(self._say, error.message)
             return
-        self.call_from_thread(self._show, scene)
+        work = tuple(row for document in documents for row in work_rows(document, scene.now))
+        self.call_from_thread(self._show, scene, work)
 
     def action_show(self, name: str) -> None:
         self.query_one("#tabs", TabbedContent).active = f"tab-{name}"
         self.query_one(f"#{name}", DataTable).focus()
 
     def action_explain(self) -> None:
-        """Explain what is under the cursor; a pool by its provider."""
+        """Explain what is under the cursor; a pool by its provider, a builder's work by its image."""
         key = self._chosen()
         if self.scene is None or key is None or isinstance(self.screen, ModalScreen):
             return
-        answers = find(self.scene, key if self._table() != "pools" else key.partition("/")[0])
+        answers = find(self.scene, key.partition("/")[0] if self._table() in _NAMED_BY_PART else key)
         if answers:
             self.push_screen(Answer("\n\n".join(text(one) for one in answers)))
 
@@ -196,16 +224,23 @@ class Top(App[None]):
     def _say(self, words: str) -> None:
         self.notify(printable(words), markup=False)
 
-    def _show(self, scene: Scene) -> None:
+    def _show(self, scene: Scene, work: tuple[WorkRow, ...]) -> None:
         if not self.query("#headline"):
             return  # the view is being closed
         self.scene = scene
         self.query_one("#headline", Static).update(overview.headline(scene))
-        for name, (columns, rows) in TABLES.items():
-            fill(self.query_one(f"#{name}", DataTable), columns, list(rows(scene)))
+        rows = {
+            "pools": overview.pools(scene),
+            "requests": overview.requests(scene),
+            "nodes": overview.nodes(scene),
+            "images": overview.images(scene),
+            "builders": builders(work),
+        }
+        for name in TABLES:
+            fill(self.query_one(f"#{name}", DataTable), list(rows[name]))
 
 
-def fill(table: "DataTable[str]", columns: tuple[str, ...], rows: list[Row]) -> None:
+def fill(table: "DataTable[str]", rows: list[Row]) -> None:
     """Bring a table up to date; the cursor stays on its row, or goes where that was."""
     chosen = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value if table.row_count else None
     place, scroll = table.cursor_row, table.scroll_y
@@ -220,6 +255,6 @@ def fill(table: "DataTable[str]", columns: tuple[str, ...], rows: list[Row]) -> 
 @click.command()
 @click.pass_obj
 def top(session: Session) -> None:
-    """Show pools, quotas, requests, nodes and images, live, with keys to explain, hold and delete."""
+    """Show pools, quotas, requests, nodes, images and builders, live, with keys to explain, hold and delete."""
     with session.connected(paths.NODES) as connection:
         Top(session, connection).run()

@@ -69,9 +69,13 @@ def bar(pool: PoolTold, resource: str) -> str:
     if not found:
         return f"{pool.used.get(resource):g}" if pool.used.get(resource) else ""
     used, limit = max(found, key=lambda one: one[0] / one[1] if one[1] else 1.0)
-    share = min(max(used / limit, 0.0), 1.0) if limit else 1.0
-    full = round(share * WIDE)
-    return f"{'█' * full}{'░' * (WIDE - full)} {used:g}/{limit:g}"
+    return f"{drawn(used / limit if limit else 1.0)} {used:g}/{limit:g}"
+
+
+def drawn(share: float) -> str:
+    """Return a bar that is full where `share` is 1."""
+    full = round(min(max(share, 0.0), 1.0) * WIDE)
+    return f"{'█' * full}{'░' * (WIDE - full)}"
 
 
 def requests(scene: Scene) -> Iterator[Row]:

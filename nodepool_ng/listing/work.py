@@ -5,7 +5,8 @@ The documents were written by other processes, maybe of another version: what is
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from math import isfinite
+from typing import Any, TypeGuard
 
 from nodepool_ng.listing.table import Column
 from nodepool_ng.model.ids import Timestamp
@@ -131,10 +132,14 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
 def _number(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return int(value) if _is_number(value) else None
 
 
 def _since(one: Mapping[str, Any], now: Timestamp) -> float | None:
     began = one.get("began")
-    return max(0.0, now - began) if isinstance(began, int | float) else None
+    return max(0.0, now - began) if _is_number(began) else None

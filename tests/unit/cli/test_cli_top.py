@@ -10,7 +10,9 @@ from nodepool_ng.cli.session import Session
 from nodepool_ng.cli.top import Answer, Sure, Top
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.zk import paths
-from nodepool_ng.zk.store import Delete
+from nodepool_ng.zk.facts import encode_facts
+from nodepool_ng.zk.store import Delete, Set
+from tests.unit.cli.conftest import NOW
 
 
 @pytest.fixture
@@ -69,6 +71,64 @@ def test_everything_is_shown_and_follows_changes(world, drive):
     drive(conversation)
 
 
+WORK = {
+    "hostname": "nb01",
+    "builds": [
+        {"image": "img", "began": NOW - 125, "phase": "install.d", "element": "base", "hook": "10-x", "size": 3 * 10**9}
+    ],
+    "uploads": [
+        {
+            "image": "img",
+            "provider": "north",
+            "began": NOW - 10,
+            "sent": 10**9,
+            "size": 4 * 10**9,
+            "rate": 10**8,
+            "left": 30,
+        }
+    ],
+    "waiting": [
+        {"image": "rpm", "sentence": "it failed\x1b[2J once", "until": NOW + 3600},
+        {"image": "odd", "until": float("inf")},
+        7,
+    ],
+}
+
+
+def tell(world, document) -> None:
+    (part,) = encode_facts(document)
+    path = paths.builder_facts("nb01", 0)
+    if world.tree.look(path) is None:
+        world.put(path, part)
+    else:
+        world.commit(Set(path, part))
+
+
+def test_builders_show_how_far_their_work_has_come(world, drive):
+    tell(world, WORK)
+
+    async def conversation(view, pilot):
+        await pilot.press("5")
+        assert rows(view, "builders") == [
+            ["img", "", "building", "2:05", "3.0 GB", "", "", "install.d: base (10-x)", "nb01"],
+            ["img", "north", "uploading", "0:10", "███░░░░░░░░░ 1.0 GB of 4.0 GB", "100.0 MB/s", "0:30", "", "nb01"],
+            ["rpm", "", "waiting", "", "", "", "", "it failed\\x1b[2J once; next try in 1:00:00", "nb01"],
+            ["odd", "", "waiting", "", "", "", "", "", "nb01"],
+        ]
+        await pilot.press("e")
+        assert isinstance(view.screen, Answer)
+        assert "image img" in view.screen._words
+        await pilot.press("escape")
+        tell(world, {**WORK, "uploads": [{**WORK["uploads"][0], "sent": 4 * 10**9, "left": 0}], "builds": []})
+        await seen(view, pilot, lambda view: rows(view, "builders")[0][4].startswith("████████████ 4.0 GB"))
+        world.commit(Delete(paths.builder_facts("nb01", 0)))
+        await seen(view, pilot, lambda view: rows(view, "builders") == [])
+        await pilot.press("e", "d")
+        assert not isinstance(view.screen, (Answer, Sure))
+
+    drive(conversation)
+
+
 def test_a_node_is_held_after_a_yes_and_not_after_a_no(world, drive):
     async def conversation(view, pilot):
         await pilot.press("3", "h")
@@ -118,6 +178,6 @@ def test_keys_for_nodes_do_nothing_elsewhere(world, drive):
 def test_what_was_read_while_the_view_closes_is_not_shown(drive):
     async def conversation(view, pilot):
         await view.query("*").remove()
-        view._show(view.scene)
+        view._show(view.scene, ())
 
     drive(conversation)
