@@ -36,6 +36,7 @@ from nodepool_ng.model.ids import PoolId, ProviderName, Seconds, Timestamp
 from nodepool_ng.model.settings import Settings
 from nodepool_ng.model.view import Backlog, View
 from nodepool_ng.plan import Plan, plan
+from nodepool_ng.plan.leaving import plan_leaving
 from nodepool_ng.shell.runner import Answered, Clouds, Hooks, Runner, Scanner, Workshop
 from nodepool_ng.zk.changes import Change, Completed, DamageChange, FenceLost, FencePassed
 from nodepool_ng.zk.codec import Damaged
@@ -144,7 +145,10 @@ class Reconciler:
         """Plan if something happened or an instant has come; return when to be called again. None: not before the
         next letter."""
         now = self._look_at_clock()
-        if self._stopping or not self._sees():
+        if not self._sees():
+            return None
+        if self._stopping:
+            self._leave()
             return None
         if not self._news and (self._wake is None or now < self._wake):
             return self._wake
@@ -156,7 +160,7 @@ class Reconciler:
         return now if self._news else self._wake
 
     def stop(self) -> None:
-        """Start nothing any more; what is in flight may end."""
+        """Start nothing any more but what others need; what is in flight may end."""
         self._stopping = True
 
     @property
@@ -224,6 +228,13 @@ class Reconciler:
             tell(self.world, action)
             self._witness.begun(self.world, action)
         self._tell_facts(made)
+
+    def _leave(self) -> None:
+        """Put back what nobody of ours would go on with."""
+        in_flight: dict[Subject, Any] = self._runner.in_flight
+        for action in plan_leaving(self.world.snapshot(in_flight, self._settle)):
+            self._runner.start(action, subjects(action), effect_of(self.world, action))
+            tell(self.world, action)
 
     def _tell_facts(self, made: Plan) -> None:
         """Write down what this plan found out, if it is something new and the last time was long enough ago."""

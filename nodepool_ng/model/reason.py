@@ -20,6 +20,7 @@ class Code(StrEnum):
     UP = "up"
     ADOPTED = "adopted"
     ABANDONED = "abandoned"
+    STOPPING = "stopping"
     USED = "used"
     TOO_OLD = "too-old"
     HOLD_OVER = "hold-over"
@@ -124,6 +125,7 @@ SENTENCES: Mapping[Code, str] = MappingProxyType(
         Code.UP: "the server is up",
         Code.ADOPTED: "it was left half-done by a launcher that is gone",
         Code.ABANDONED: "nobody holds its lock any more",
+        Code.STOPPING: "this launcher stops, and another software can serve it",
         Code.USED: "its client is done with it",
         Code.TOO_OLD: "it has been ready for longer than max-ready-age ({limit:g} s)",
         Code.HOLD_OVER: "it has been held for longer than allowed ({limit:g} s)",

@@ -23,7 +23,7 @@ class Registry:
             if component.kind == POOL and component.id and component.provider_name and component.name
         )
         self._leased = s.leased
-        self._own = frozenset(s.pool_ids.values())
+        self.own = frozenset(s.pool_ids.values())
         self.paused_keys = frozenset(key_of(pool) for pool in self._pools if pool.paused and pool.software == SOFTWARE)
         self._by_labels: dict[frozenset[LabelName], tuple[Component, ...]] = {}
         self.ids = frozenset(pool.id for pool in self._pools if pool.id)
@@ -44,7 +44,7 @@ class Registry:
     def elsewhere(self, pools: Iterable[Component]) -> list[Component]:
         """Return the pools that another launcher acts for. A standby's registration of a pool whose lease is ours
         is none of them, and neither is our own registration as a standby."""
-        return [pool for pool in pools if pool.id not in self._own and not self._ours(pool)]
+        return [pool for pool in pools if pool.id not in self.own and not self._ours(pool)]
 
     def paused(self, pool: Component) -> bool:
         """Tell whether a pool has no room at the moment. Only the launcher that holds the lease publishes that, but
