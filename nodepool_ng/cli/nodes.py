@@ -36,7 +36,7 @@ def list_nodes(session: Session, detail: bool, wishes: Wishes) -> None:
         now = session.now()
         return Table(columns, tuple(NodeRow(node, node.id in found.locked, now) for node in found.nodes)), found.damaged
 
-    show_list(session, look, wishes, paths.NODES)
+    show_list(session, look, wishes, paths.NODES, whole=detail)
 
 
 def _ids(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[NodeId, ...]:
