@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import click
 
 from nodepool_ng.cli import seen
-from nodepool_ng.cli.clouds import ask_all, provider_named
+from nodepool_ng.cli.clouds import ask_all, provider_named, trouble
 from nodepool_ng.cli.session import Session
 from nodepool_ng.cli.showing import Wishes, chosen, rendered, with_wishes
 from nodepool_ng.drivers import DriverError, Image
@@ -40,7 +40,7 @@ def alien_images(session: Session, provider: str | None, wishes: Wishes) -> None
     rows = []
     for name, answer in ask_all(providers, lambda driver: driver.list_images()).items():
         if isinstance(answer, DriverError):
-            click.echo(f"Provider {printable(name)} is left out: {printable(str(answer))}", err=True)
+            click.echo(f"Provider {printable(name)} is left out: {printable(trouble(name, answer))}", err=True)
             continue
         rows += [AlienImage(name, one) for one in answer if one.build is not None and (name, one.id) not in known]
     click.echo(rendered(chosen(Table(ALIENS, tuple(rows)), wishes, session.now()), wishes.format))

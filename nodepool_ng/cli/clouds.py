@@ -32,6 +32,11 @@ def ask(provider: Provider, question: Callable[[Driver], T]) -> T:
         return question(driver)
 
 
+def trouble(name: ProviderName, error: DriverError) -> str:
+    """Return what is wrong, without the provider's name that drivers put before it."""
+    return str(error).removeprefix(f"{name}: ")
+
+
 def ask_all(providers: Iterable[Provider], question: Callable[[Driver], T]) -> Mapping[ProviderName, T | DriverError]:
     """Ask several clouds the same; the answers are values or errors."""
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import click
 
-from nodepool_ng.cli.clouds import ask_all
+from nodepool_ng.cli.clouds import ask_all, trouble
 from nodepool_ng.cli.facts import read_scene
 from nodepool_ng.cli.options import with_written_format
 from nodepool_ng.cli.outcome import Failed
@@ -148,7 +148,10 @@ def clouds(session: Session, settings: Settings) -> Iterator[Finding]:
         about = f"provider {name}"
         if isinstance(answer, DriverError):
             yield Finding(
-                Mark.BAD, about, str(answer), "check clouds.yaml, the credentials, and the way to the cloud's API"
+                Mark.BAD,
+                about,
+                trouble(name, answer),
+                "check clouds.yaml, the credentials, and the way to the cloud's API",
             )
             continue
         yield Finding(Mark.OK, about, "lets us in and answers")

@@ -45,7 +45,7 @@ def thaw(session: Session, provider: str) -> None:
         raise Failed(f"{answer}.")
     still = " Everything is still frozen by `nodepool freeze all`." if everywhere else ""
     if isinstance(answer, Failure):
-        raise session.declined(f"{_where(provider)} was not frozen by itself.{still}".capitalize())
+        raise session.declined(f"There is no order to freeze {_where(provider)}.{still}")
     click.echo(f"Thawed: launchers go on in {_where(provider)}.{still}")
 
 

@@ -7,7 +7,7 @@ import click
 from nodepool_ng.cli import node_lock, notes, seen
 from nodepool_ng.cli.asking import make_sure, yes_option
 from nodepool_ng.cli.node_lock import Vanished
-from nodepool_ng.cli.options import znode_name
+from nodepool_ng.cli.options import node_id
 from nodepool_ng.cli.outcome import Declined, Failed
 from nodepool_ng.cli.session import Connection, Session
 from nodepool_ng.cli.showing import DURATION, Wishes, show_list, with_wishes
@@ -36,11 +36,11 @@ def list_nodes(session: Session, detail: bool, wishes: Wishes) -> None:
         now = session.now()
         return Table(columns, tuple(NodeRow(node, node.id in found.locked, now) for node in found.nodes)), found.damaged
 
-    show_list(session, look, wishes, paths.NODES)
+    show_list(session, look, wishes, paths.NODES, whole=detail)
 
 
 def _ids(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> tuple[NodeId, ...]:
-    return tuple(dict.fromkeys(NodeId(znode_name(ctx, param, value)) for value in values))
+    return tuple(dict.fromkeys(node_id(ctx, param, value) for value in values))
 
 
 _NODES = click.argument("nodes", metavar="NODE...", nargs=-1, required=True, callback=_ids)

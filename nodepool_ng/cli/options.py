@@ -6,6 +6,9 @@ from typing import Any, TypeVar
 import click
 
 from nodepool_ng.listing.table import Format
+from nodepool_ng.model.ids import NodeId
+
+ID_DIGITS = 10
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -15,6 +18,16 @@ def znode_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if not value or "/" in value or value in (".", "..") or not value.isprintable():
         raise click.BadParameter(f"{value!r} cannot be the name of anything in ZooKeeper.", ctx, param)
     return value
+
+
+def node_id(ctx: click.Context, param: click.Parameter, value: str) -> NodeId:
+    """Take the id of a node, with or without its leading zeros; a callback."""
+    return whole_id(znode_name(ctx, param, value))
+
+
+def whole_id(value: str) -> NodeId:
+    """Return an id as ZooKeeper writes it: a number has ten digits."""
+    return NodeId(value.zfill(ID_DIGITS) if value.isascii() and value.isdecimal() else value)
 
 
 def with_format(command: Command) -> Command:

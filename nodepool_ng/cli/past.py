@@ -7,7 +7,7 @@ import click
 
 from nodepool_ng.cli.audit import notes_about
 from nodepool_ng.cli.launchers import ask_all
-from nodepool_ng.cli.options import znode_name
+from nodepool_ng.cli.options import whole_id, znode_name
 from nodepool_ng.cli.session import Session
 from nodepool_ng.cli.showing import DURATION, Wishes, chosen, rendered, with_wishes
 from nodepool_ng.explain.scene import span
@@ -76,11 +76,12 @@ FILL: tuple[Column[Fill], ...] = (
 @click.pass_obj
 def history(session: Session, what: str, wishes: Wishes) -> None:
     """Show the life of a node, request or image, also of one that is gone: what happened when, and why."""
+    name = whole_id(what)
     with session.connected() as connection:
-        answers = ask_all(connection, "history", name=what.zfill(10) if what.isdecimal() else what)
+        answers = ask_all(connection, "history", name=name)
         orders = [
             Past(note.time, f"nodepool {note.command}", f"by {note.user}@{note.host} {note.reason}".strip())
-            for note in notes_about(connection, what)
+            for note in notes_about(connection, name)
         ]
     rows = sorted([*merged(answers), *orders], key=lambda row: row.time)
     if not rows:

@@ -1,6 +1,9 @@
 """Commands about what would be: another configuration, and other demand."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from math import isinf, log
 from typing import TYPE_CHECKING
 
@@ -17,8 +20,7 @@ from nodepool_ng.explain.scene import span
 from nodepool_ng.explain.told import BOOT, Told
 from nodepool_ng.listing.table import Format, printable, written
 from nodepool_ng.model.ids import LabelName, ProviderName, Seconds
-from nodepool_ng.model.quota import Resources
-from nodepool_ng.model.settings import Settings
+from nodepool_ng.model.quota import Resources, left
 
 if TYPE_CHECKING:
     from nodepool_ng.sim.virtual.demand import Model, Outcome, Wanted
@@ -71,6 +73,10 @@ def _rates(ctx: click.Context, param: click.Parameter, values: Sequence[str]) ->
 @click.option("--time", "seconds", type=DURATION, default="4h", show_default=True, help="How long requests come.")
 @click.option("--job", type=DURATION, default="15min", show_default=True, help="How long jobs take, the median.")
 @click.option("--boot", type=DURATION, default="60s", show_default=True, help="How long boots take, where not known.")
+@click.option(
+    "--failures", type=click.FloatRange(0, 0.9), default=0.0, show_default=True, help="Share of boots that fail."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another number is another run of the same luck.")
 @click.option("--objective", type=DURATION, metavar="TIME", help="Find min-ready with which requests wait no longer.")
 @click.option("--share", type=click.FloatRange(0.01, 1), default=0.9, show_default=True, help="Of so many requests.")
 @click.option("--offline", is_flag=True, help="Do not ask ZooKeeper for quotas and boot times.")
@@ -83,6 +89,8 @@ def simulate(
     seconds: Seconds,
     job: Seconds,
     boot: Seconds,
+    failures: float,
+    seed: int,
     objective: Seconds | None,
     share: float,
     offline: bool,
@@ -91,11 +99,14 @@ def simulate(
     """Play demand through this configuration and the real planner, in simulated time: waits, utilisation, node-hours.
 
     The demand is what was recorded, or made up by --rate. With --objective, min-ready is proposed for each label.
+
+    Left out are images, floating IPs, volumes, zones and host key scans, refusals and limits of a cloud's API, static
+    and metastatic providers, priorities, tenants, and clients that lose patience.
     """
     from nodepool_ng.sim.virtual import demand
 
     settings = session.settings
-    told, wanted = Told(), demand.synthetic(rates, seconds, job)
+    told, wanted = Told(), demand.synthetic(rates, seconds, job, seed)
     if recorded is not None or not offline:
         with session.connected() as connection:
             told = read_told(connection)
@@ -103,16 +114,36 @@ def simulate(
                 wanted = _recorded(ask_all(connection, "demand", seconds=recorded), job)
     if not wanted:
         raise Failed("There is no demand to play: say --rate LABEL=REQUESTS_AN_HOUR, or --recorded 1d.")
-    model = model_of(settings, told, boot)
+    there = {
+        label for provider in settings.providers.values() for pool in provider.pools.values() for label in pool.labels
+    }
+    for label in rates.keys() - there:
+        raise Failed(f"No pool in {session.config} has the label {printable(label)}: correct --rate.")
+    model = replace(model_of(told, boot), failures=failures)
     chosen = None
-    if objective is None:
-        outcome = demand.play(settings, wanted, model)
-    else:
-        chosen, outcome = demand.propose(settings, wanted, model, objective, share, _progress)
+    with _quiet_launcher():
+        if objective is None:
+            outcome = demand.play(settings, wanted, model, seed)
+        else:
+            chosen, outcome = demand.propose(settings, wanted, model, objective, share, _progress, seed)
     if format is not None and not format.for_people:
         click.echo(written(_plain(outcome, len(wanted), share, chosen), format))
     else:
         click.echo(_text(outcome, len(wanted), share, chosen, objective))
+
+
+@contextmanager
+def _quiet_launcher() -> Iterator[None]:
+    """What the simulated launcher logs is for `--debug` only: it is about nothing that exists."""
+    if logging.getLogger().level <= logging.DEBUG:
+        yield
+        return
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _progress(trial: Mapping[LabelName, int]) -> None:
@@ -132,20 +163,21 @@ def _recorded(answers: Mapping[str, object], job: Seconds) -> "list[Wanted]":
     ]
 
 
-def model_of(settings: Settings, told: Told, boot: Seconds) -> "Model":
+def model_of(told: Told, boot: Seconds) -> "Model":
     """Return what launchers tell of the clouds, as far as they do."""
     from nodepool_ng.sim.virtual.demand import Model
 
     boots: dict[LabelName, tuple[Seconds, float]] = {}
     costs: dict[LabelName, Resources] = {}
     quotas: dict[ProviderName, Resources] = {}
-    for name, pool in told.pools.items():
+    for pool in told.pools.values():
         for label, deciles in pool.spans.get(BOOT, {}).items():
             if deciles[5] > 0:
                 sigma = max(log(max(deciles[9], deciles[5]) / deciles[5]) / P90, 0.01)
                 boots[LabelName(label)] = (deciles[5], sigma)
         costs |= {LabelName(label): amounts for label, amounts in pool.costs.items()}
-        quotas[ProviderName(name.partition("/")[0])] = pool.quota
+        if pool.quota.amounts:
+            quotas[ProviderName(pool.provider)] = left(pool.quota, pool.foreign)
     return Model(boot=boot, boots=boots, costs=costs, quotas=quotas)
 
 

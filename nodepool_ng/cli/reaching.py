@@ -11,7 +11,7 @@ import click
 from nodepool_ng.cli import node_lock
 from nodepool_ng.cli.clouds import ask, provider_named
 from nodepool_ng.cli.node_lock import Vanished
-from nodepool_ng.cli.options import znode_name
+from nodepool_ng.cli.options import node_id
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.session import Session
 from nodepool_ng.drivers import DriverError
@@ -22,7 +22,7 @@ from nodepool_ng.model.node import Node
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.argument("node", metavar="NODE", callback=znode_name)
+@click.argument("node", metavar="NODE", callback=node_id)
 @click.argument("command", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 @click.option("--user", metavar="NAME", help="Another user than the record has.")
 @click.pass_context
@@ -41,7 +41,7 @@ def ssh(ctx: click.Context, node: str, command: Sequence[str], user: str | None)
 
 
 @click.command()
-@click.argument("node", metavar="NODE", callback=znode_name)
+@click.argument("node", metavar="NODE", callback=node_id)
 @click.pass_obj
 def console(session: Session, node: str) -> None:
     """Print what a node's server wrote to its console, as far as the cloud keeps it."""

@@ -5,6 +5,7 @@ Without options the bytes are those that scripts cut since Nodepool 11; only a p
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -107,12 +108,13 @@ def _options(filters: Iterable[str], ages: bool, watch: bool) -> list[Callable[[
     ]
 
 
-def show_list(session: Session, look: Look[R], wishes: Wishes, *roots: str) -> None:
-    """Read and show a list; with `--watch` again after each change below `roots`."""
+def show_list(session: Session, look: Look[R], wishes: Wishes, *roots: str, whole: bool = False) -> None:
+    """Read and show a list; with `--watch` again after each change below `roots`; `whole` has all columns however
+    narrow the terminal is."""
     with session.connected(*roots if wishes.watch else ()) as connection:
         while True:
             table, damaged = look(connection)
-            text = rendered(chosen(table, wishes, session.now()), wishes.format)
+            text = rendered(chosen(table, wishes, session.now()), wishes.format, whole=whole)
             if wishes.watch and sys.stdout.isatty():
                 text = CLEAR + text
             click.echo(text)
@@ -124,10 +126,12 @@ def show_list(session: Session, look: Look[R], wishes: Wishes, *roots: str) -> N
             connection.wait_for_change(REDRAW_EVERY if sys.stdout.isatty() else None)
 
 
-def rendered(table: Table[R], format: Format | None) -> str:
-    """Return the text of a table; without a format, a person's terminal gets colours and rounded ages."""
+def rendered(table: Table[R], format: Format | None, *, whole: bool = False) -> str:
+    """Return the text of a table; without a format, a person's terminal gets colours, rounded ages, and unless it is to
+    be `whole` no more columns than it has room for."""
     if format is None and sys.stdout.isatty():
-        return draw(table, colour="NO_COLOR" not in os.environ)
+        width = None if whole else shutil.get_terminal_size().columns
+        return draw(table, colour="NO_COLOR" not in os.environ, width=width)
     return render(table, format or Format.PRETTY)
 
 

@@ -20,7 +20,7 @@ def nothing(what: str, kind: str | None = None) -> str:
     """Return the sentence for a name that nothing has."""
     if kind is not None:
         return f"No {kind} is called {what} here."
-    return f"Nothing is called {what} here: no {', '.join(KINDS[:-1])} and no {KINDS[-1]}."
+    return f"Nothing is called {what} here: no {', '.join(KINDS[:-1])} or {KINDS[-1]}."
 
 
 def _all(scene: Scene, what: str) -> Iterator[Answer]:

@@ -86,7 +86,9 @@ def _usual(pool: PoolTold | None, stage: str, label: str | None) -> str:
     known = pool.spans.get(stage, {}).get(label or "") if pool else None
     if not known:
         return ""
-    return f"; such a node {_STAGES[stage]} {span(known[5])} (from {span(known[1])} to {span(known[9])})"
+    early, late = span(known[1]), span(known[9])
+    spread = f" (from {early} to {late})" if early != late else ""
+    return f"; such a node {_STAGES[stage]} {span(known[5])}{spread}"
 
 
 def explain_label(scene: Scene, name: LabelName) -> Answer | None:

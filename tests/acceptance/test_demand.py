@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from nodepool_ng.model.quota import Resources
-from nodepool_ng.sim.virtual.demand import Model, Wanted, play, propose, synthetic
+from nodepool_ng.sim.virtual.demand import Model, Wanted, play, propose, synthetic, with_min_ready
 from tests.acceptance.shop import label, pool, provider, settings, yard
 
 MODEL = Model(boot=60.0, sigma=0.0, delete=5.0)
@@ -72,6 +73,29 @@ def test_the_proposal_keeps_its_promise_with_as_few_as_possible() -> None:
     assert number > 0
     fewer = settings(provider("north", pool("main", "small")), labels={"small": {"min_ready": number - 1}})
     assert play(fewer, wanted, MODEL).labels["small"].within(0.9) > 5.0  # type: ignore[index]
+
+
+def test_each_label_gets_what_it_needs_of_its_own_and_no_more() -> None:
+    """A replay with one fewer of any label breaks that label's promise."""
+    rates = {"small": 90.0, "large": 12.0}
+    wanted = synthetic(rates, 1800.0, 60.0, seed=2)  # type: ignore[arg-type]
+    configured = settings(provider("north", pool("main", "small", "large")))
+    chosen, outcome = propose(configured, wanted, MODEL, objective=5.0, share=0.9)
+    assert all(outcome.labels[name].within(0.9) <= 5.0 for name in chosen)
+    assert chosen["small"] > chosen["large"] > 0  # type: ignore[index]
+    again = play(with_min_ready(configured, chosen), wanted, MODEL)
+    assert again == outcome
+    for name in chosen:
+        fewer = play(with_min_ready(configured, {**chosen, name: chosen[name] - 1}), wanted, MODEL)
+        assert fewer.labels[name].within(0.9) > 5.0
+
+
+def test_boots_that_fail_are_tried_again_and_take_longer() -> None:
+    wanted = one_an_hour(40)
+    sound, frail = play(settings(), wanted, MODEL), play(settings(), wanted, replace(MODEL, failures=0.4))
+    assert frail.labels["small"].waits[-1] > 100 > sound.labels["small"].waits[-1]  # type: ignore[index]
+    assert frail == play(settings(), wanted, replace(MODEL, failures=0.4))
+    assert frail != play(settings(), wanted, replace(MODEL, failures=0.4), seed=1)
 
 
 def test_where_room_is_missing_no_number_helps_and_that_is_told() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from importlib.metadata import packages_distributions
 
 import pytest
 from click.testing import CliRunner
@@ -208,3 +209,37 @@ def test_tls_against_a_plain_port_is_one_sentence(config):
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert "with TLS" in done.stderr
+
+
+LISTED = """
+import sys
+before = set(sys.modules)
+from nodepool_ng.cli.main import cli
+try:
+    cli(prog_name="nodepool")
+finally:
+    print(*(set(sys.modules) - before), sep="\\n", file=sys.stderr)
+"""
+LIBRARIES = {"click", "kazoo", "puresasl", "yaml"}
+"""What `nodepool list` may load that is neither ours nor Python's; puresasl comes with kazoo."""
+PACKAGES = {"cli", "config", "listing", "model", "zk"}
+"""What it may load of ours."""
+OF_THE_CONFIGURATION = {"address", "complaint", "document", "source"}
+"""Enough to find ZooKeeper; the models of whole files take a third of a second."""
+SLOW_ONES_OF_PYTHON = {"asyncio", "concurrent", "email", "http", "multiprocessing", "sqlite3", "subprocess", "xml"}
+
+
+def test_list_loads_what_it_needs_and_nothing_else(config, put_node):
+    """How long it takes until something is printed is mostly how much is loaded, and that can be counted."""
+    put_node()
+    argv = [sys.executable, "-c", LISTED, "-c", str(config), "list"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert " ready " in done.stdout
+    loaded = [name.split(".") for name in done.stderr.splitlines()]
+    tops = {name[0] for name in loaded}
+    assert tops & packages_distributions().keys() - {"nodepool_ng"} <= LIBRARIES
+    assert not tops & SLOW_ONES_OF_PYTHON
+    ours = [name[1:] for name in loaded if name[0] == "nodepool_ng" and name[1:]]
+    assert {name[0] for name in ours} <= PACKAGES
+    assert {name[1] for name in ours if name[0] == "config" and name[1:]} <= OF_THE_CONFIGURATION
+    assert len(loaded) <= 260, "it has grown: see what can be loaded later"

@@ -201,6 +201,8 @@ def test_the_life_of_a_node_that_is_gone_is_remembered_with_its_causes(place: Si
     assert {"boot", "life", "delete", "wait"} <= set(rows)
     assert rows["boot"]["group"] == "small"
     assert rows["boot"]["p50"] >= 1
+    played = json.loads(run(place, "simulate", "--recorded", "1h", "--format", "json"))
+    assert (played["requests"], played["labels"]["small"]["served"]) == (1, 1)
     order = next(line for line in run(place, "audit").splitlines() if node.id in line)
     assert "request" in order
     assert "nodepool request" in told

@@ -1,8 +1,10 @@
 """Plays demand through an installation as it is configured, in virtual time: how long would requests wait, how full
 would pools be, how many node-hours would that take, and how many nodes of each label are to be kept ready.
 
-The launcher is the real one. Clouds are models, with the boot times, quotas and sizes that are handed in; images are
-taken to be there.
+One launcher, the real one, has it all. Clouds are models, with the boot times, quotas and sizes that are handed in; a
+provider has one boot time, the middle one of its labels'. Left out are images (they are taken to be there), floating
+IPs, volumes and zones, host key scans, calls that a cloud refuses or limits, machines that are there already,
+priorities, tenants, and clients that lose patience.
 """
 
 import math
@@ -16,6 +18,7 @@ from nodepool_ng.model.ids import LabelName, ProviderName, Seconds
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.quota import CORES, INSTANCES, RAM, Resources
 from nodepool_ng.model.settings import CloudImage, Pool, PoolLabel, Provider, Settings
+from nodepool_ng.sim.calls import Call, Fate
 from nodepool_ng.sim.settings import RegionSettings
 from nodepool_ng.sim.virtual.check import nodes_in
 from nodepool_ng.sim.virtual.client import Job, VirtualScheduler
@@ -47,6 +50,8 @@ class Model:
     boot: Seconds = 60.0
     sigma: float = 0.3
     delete: Seconds = 5.0
+    failures: float = 0.0
+    """Share of boots, from 0 to 1, at whose end there is an error."""
     boots: Mapping[LabelName, tuple[Seconds, float]] = field(default_factory=dict)
     costs: Mapping[LabelName, Resources] = field(default_factory=dict)
     quotas: Mapping[ProviderName, Resources] = field(default_factory=dict)
@@ -110,6 +115,7 @@ def propose(
     objective: Seconds,
     share: float,
     tell: Callable[[Mapping[LabelName, int]], None] = lambda tried: None,
+    seed: int = 0,
 ) -> tuple[dict[LabelName, int], Outcome]:
     """Return the fewest ready nodes for each label with which that share of its requests waits no longer than the
     objective, and what comes of them. What more ready nodes do not help is left at what came closest."""
@@ -119,7 +125,7 @@ def propose(
     trial = dict.fromkeys(labels, 0)
     for _ in range(MOST_ROUNDS):
         tell(trial)
-        outcome = play(with_min_ready(settings, trial), wanted, model)
+        outcome = play(with_min_ready(settings, trial), wanted, model, seed)
         for label in labels:
             if outcome.labels[label].within(share) <= objective:
                 high[label] = trial[label]
@@ -131,7 +137,7 @@ def propose(
         trial = most
     chosen = {label: found if (found := high[label]) is not None else max(low[label], 0) for label in labels}
     tell(chosen)
-    return chosen, play(with_min_ready(settings, chosen), wanted, model)
+    return chosen, play(with_min_ready(settings, chosen), wanted, model, seed)
 
 
 def _next(fails: int, does: int | None, most: int) -> int:
@@ -201,6 +207,7 @@ def _region(provider: Provider, model: Model) -> RegionSettings:
         "latency": {"default": 0.05},
         "flavors": [_size(label, model) for label in labels],
         "images": [{"name": IMAGE}],
+        "faults": [{"call": Call.SERVER_CREATE, "fate": Fate.ERROR, "probability": model.failures}],
         "quota": {key: int(quota.get(key)) for key in (INSTANCES, CORES, RAM) if key in quota.amounts},
     }
     return RegionSettings.model_validate(told)

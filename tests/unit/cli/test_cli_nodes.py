@@ -307,3 +307,11 @@ def test_contenders_of_others_are_seen_after_a_change(world):
     )
     result = world.run("delete", "0000000001")
     assert column(result, 10) == ["locked"]
+
+
+@pytest.mark.parametrize("command", ["hold", "delete"])
+def test_leading_zeros_need_not_be_typed(world, command):
+    world.put_node("0000000007")
+    done = world.run(command, "7")
+    assert (done.exit_code, "| 0000000007 |" in done.stdout) == (0, True)
+    assert world.run(command, "8").stdout == "Node id 0000000008 not found\n"

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from nodepool_ng.listing.terminal import age_in_words
+from nodepool_ng.listing.terminal import age_in_words, draw
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.store import Delete
@@ -92,12 +92,29 @@ def test_a_terminal_gets_colours_and_rounded_ages(world, monkeypatch):
     from nodepool_ng.cli import showing
 
     monkeypatch.setattr(showing.sys.stdout.__class__, "isatty", lambda self: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
     table = showing.rendered(_table(world), None)
     assert sys.stdout.isatty()
     assert "\x1b[32mready" in table
     assert "2 h 1 min" in table
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in showing.rendered(_table(world), None)
+
+
+def test_a_narrow_terminal_gets_the_columns_that_it_has_room_for(world):
+    table = _table(world)
+    whole = draw(table, colour=False)
+    width = len(whole.splitlines()[0])
+    assert draw(table, colour=False, width=width) == whole
+    narrow = draw(table, colour=False, width=width - 1).splitlines()
+    # Nothing is lost with columns in which nothing is.
+    assert " ".join(narrow[1].split()) == "| ID | Provider | Label | State | Age | Locked |"
+    assert not narrow[-1].startswith("No room")
+    tiny = draw(table, colour=False, width=40).splitlines()
+    assert " ".join(tiny[1].split()) == "| ID | Label | State |"
+    assert max(map(len, tiny[:-1])) <= 40
+    assert tiny[-1] == "No room for: Provider, Age, Locked; --format pretty shows them."
+    assert draw(table, colour=False, width=1).splitlines()[1].count("|") == 4
 
 
 def _table(world):
