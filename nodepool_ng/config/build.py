@@ -201,7 +201,7 @@ def _priority(pool: providers.Pool, provider: providers.Provider) -> int:
     return next(priority for priority in priorities if priority is not None)
 
 
-def _has_image(label: providers.PoolLabel) -> bool:
+def _has_image(label: providers.PoolLabel | providers.MachineLabel) -> bool:
     return label.diskimage is not None or label.cloud_image is not None
 
 
@@ -222,6 +222,81 @@ def _pool_label(pool: providers.OpenStackPool, label: providers.PoolLabel) -> se
         userdata=label.userdata,
         networks=tuple(pool.networks if label.networks is None else label.networks),
         host_key_checking=checked,
+    )
+
+
+def _ironic(provider: ReadProvider) -> settings.Provider:
+    written = provider.model
+    assert isinstance(written, providers.IronicProvider)
+    return settings.Provider(
+        name=ProviderName(written.name),
+        driver=provider.driver,
+        cloud=written.cloud,
+        region_name=written.region_name,
+        boot_timeout=written.boot_timeout,
+        launch_timeout=written.launch_timeout,
+        launch_retries=max(1, written.launch_retries),
+        max_concurrency=written.max_concurrency,
+        rate=1 / written.rate if written.rate else None,
+        image_upload_timeout=written.image_upload_timeout,
+        image_name_format=written.image_name_format,
+        port_cleanup_interval=written.cleanup_interval,
+        post_upload_hook=written.post_upload_hook,
+        machine_retries=written.machine_retries,
+        list_interval=written.list_interval,
+        images={ImageName(image.name): _provider_image(image) for image in written.diskimages},
+        cloud_images={image.name: _machine_image(image) for image in written.cloud_images},
+        pools={PoolName(pool.name): _machine_pool(written, pool) for pool in written.pools},
+    )
+
+
+def _machine_image(image: providers.BareMetalImage) -> settings.CloudImage:
+    source = None
+    if image.image_url is not None:
+        source = settings.ImageSource(
+            url=image.image_url,
+            checksum=image.checksum or "",
+            algorithm=image.checksum_algorithm,
+            disk_format=image.disk_format,
+        )
+    return replace(_cloud_image(image), source=source, kernel=image.kernel, ramdisk=image.ramdisk)
+
+
+def _machine_pool(provider: providers.IronicProvider, pool: providers.MachinePool) -> settings.Pool:
+    return settings.Pool(
+        name=PoolName(pool.name),
+        provider=ProviderName(provider.name),
+        labels={LabelName(label.name): _machine_label(pool, label) for label in pool.labels if _has_image(label)},
+        priority=_priority(pool, provider),
+        limits=_limits(pool),
+        node_attributes=pool.node_attributes,
+    )
+
+
+def _machine_label(pool: providers.MachinePool, label: providers.MachineLabel) -> settings.PoolLabel:
+    checked = pool.host_key_checking if label.host_key_checking is None else label.host_key_checking
+    return settings.PoolLabel(
+        name=LabelName(label.name),
+        diskimage=None if label.diskimage is None else ImageName(label.diskimage),
+        cloud_image=label.cloud_image if label.diskimage is None else None,
+        console_log=label.console_log,
+        instance_properties=label.instance_properties,
+        dynamic_instance_properties=label.dynamic_instance_properties,
+        userdata=label.userdata,
+        networks=tuple(pool.networks if label.networks is None else label.networks),
+        host_key_checking=checked,
+        machine=settings.Machine(
+            resource_class=label.resource_class or pool.resource_class or "",
+            traits=frozenset((*pool.traits, *label.traits)),
+            owner=pool.owner,
+            lessee=pool.lessee,
+            capabilities={name: str(value) for name, value in label.capabilities.items()},
+            root_device=label.root_device,
+            root_gb=label.root_gb,
+            public_keys=(*pool.public_keys, *label.public_keys),
+            network_data=label.network_data,
+            address=pool.address,
+        ),
     )
 
 
@@ -306,6 +381,11 @@ def _slice(pool: providers.MetastaticPool, label: providers.MetastaticLabel) -> 
 
 
 BUILT: Mapping[str, Callable[[ReadProvider], settings.Provider]] = MappingProxyType(
-    {providers.OPENSTACK: _openstack, providers.STATIC: _static, providers.METASTATIC: _metastatic}
+    {
+        providers.OPENSTACK: _openstack,
+        providers.STATIC: _static,
+        providers.METASTATIC: _metastatic,
+        providers.IRONIC: _ironic,
+    }
 )
 """How a provider of each driver becomes settings."""

@@ -170,13 +170,74 @@ class MetastaticProvider(Provider):
     pools: Listed[MetastaticPool] = ()
 
 
+class BareMetalImage(CloudImage):
+    """With `image_url` machines fetch the image by themselves, and no Glance is needed."""
+
+    image_url: MaybeText = None
+    checksum: MaybeText = None
+    checksum_algorithm: Text = "sha256"
+    disk_format: MaybeText = None
+    kernel: MaybeText = None
+    ramdisk: MaybeText = None
+
+
+class MachineLabel(Written):
+    name: Text
+    diskimage: MaybeText = None
+    cloud_image: MaybeText = None
+    resource_class: MaybeText = None
+    traits: Texts = ()
+    capabilities: Properties = Field(default_factory=dict)
+    root_device: Properties = Field(default_factory=dict)
+    root_gb: MaybeCount = None
+    public_keys: Texts = ()
+    network_data: MaybeProperties = None
+    console_log: Flag = True
+    instance_properties: Properties = Field(default_factory=dict)
+    dynamic_instance_properties: Properties = Field(default_factory=dict)
+    userdata: MaybeText = None
+    networks: MaybeTexts = None
+    host_key_checking: MaybeFlag = None
+
+
+class MachinePool(Pool):
+    resource_class: MaybeText = None
+    traits: Texts = ()
+    owner: MaybeText = None
+    lessee: MaybeText = None
+    address: Text = "name"
+    public_keys: Texts = ()
+    networks: Texts = ()
+    host_key_checking: Flag = True
+    labels: Entries[MachineLabel] = ()
+
+
+class IronicProvider(Provider):
+    cloud: Text = ""
+    region_name: MaybeText = None
+    boot_timeout: Count = 600
+    launch_timeout: Count = 7200
+    launch_retries: Count = 3
+    machine_retries: Count = 3
+    list_interval: Count = 5
+    image_upload_timeout: Count = 3600
+    rate: Rate = None
+    image_name_format: ImageNameFormat = "{image_name}-{timestamp}"
+    cleanup_interval: Count = 60
+    post_upload_hook: MaybeText = None
+    diskimages: Listed[ProviderImage] = ()
+    cloud_images: Listed[BareMetalImage] = ()
+    pools: Listed[MachinePool] = ()
+
+
 OPENSTACK = "openstack"
+IRONIC = "ironic"
 STATIC = "static"
 METASTATIC = "metastatic"
 FAKE = "fake"
 """Nodepool 11's own tests call their OpenStack so; in test mode it is one."""
 
 DRIVERS: Mapping[str, type[Provider]] = MappingProxyType(
-    {OPENSTACK: OpenStackProvider, STATIC: StaticProvider, METASTATIC: MetastaticProvider}
+    {OPENSTACK: OpenStackProvider, STATIC: StaticProvider, METASTATIC: MetastaticProvider, IRONIC: IronicProvider}
 )
 """Here and in `build.BUILT` a driver is added."""

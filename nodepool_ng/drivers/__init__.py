@@ -18,6 +18,7 @@ from nodepool_ng.model.ids import (
     NodeId,
     PoolName,
     ProviderName,
+    Seconds,
     ServerId,
     Timestamp,
     UploadId,
@@ -119,6 +120,10 @@ class Capacity:
     """The driver is `Networked`, and the cloud has what that takes."""
     floating: bool = False
     """Servers that nobody outside can reach can be given a floating IP."""
+    list_every: Seconds = 0.0
+    """How often servers are to be listed at most, where that costs the cloud much and servers take their time."""
+    trouble: str = ""
+    """What an operator has to see to, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +133,8 @@ class Swept:
     ports: int = 0
     floating_ips: int = 0
     volumes: int = 0
+    machines: int = 0
+    """Machines that had failed and were put to work again."""
 
 
 class DriverError(Exception):
@@ -231,4 +238,14 @@ class Networked(Protocol):
     ) -> Swept:
         """Delete what our servers left behind: of servers that are `gone`, with `ports`, the ports and those volumes
         that were to go with them; floating IPs of this installation that are attached to nothing."""
+        ...
+
+
+@runtime_checkable
+class Stepwise(Protocol):
+    """What drivers do in addition whose cloud does not make a server out of one order."""
+
+    def advance(self, server: ServerId, order: ServerOrder) -> None:
+        """Take all further steps that a server with `step` set needs. Asked again, this does what is left of them, and
+        nothing once they are done. Raises Unavailable where it cannot be done yet."""
         ...

@@ -13,6 +13,7 @@ from nodepool_ng.drivers import (
     Misconfigured,
     Networked,
     ServerOrder,
+    Stepwise,
     Swept,
 )
 from nodepool_ng.model.ids import InstallationId, ServerId, Timestamp
@@ -43,6 +44,12 @@ class Remove:
 @dataclass(frozen=True, slots=True)
 class ReadConsole:
     server: ServerId
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    server: ServerId
+    order: ServerOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ Call: TypeAlias = (
     | Create
     | Remove
     | ReadConsole
+    | Advance
     | AttachAddress
     | SweepNetwork
     | UploadImage
@@ -104,6 +112,9 @@ def perform(driver: Driver, call: Call, now: Timestamp) -> Value:
             return None
         case ReadConsole(server):
             return driver.console(server)
+        case Advance(server, order):
+            _stepwise(driver).advance(server, order)
+            return None
         case AttachAddress(server, installation):
             return _networked(driver).attach_address(server, installation)
         case SweepNetwork(installation, gone, ports, floating_ips):
@@ -121,3 +132,9 @@ def _networked(driver: Driver) -> Networked:
     if isinstance(driver, Networked):
         return driver
     raise Misconfigured(f"{driver.provider}: this kind of provider has no floating IPs and ports")
+
+
+def _stepwise(driver: Driver) -> Stepwise:
+    if isinstance(driver, Stepwise):
+        return driver
+    raise Misconfigured(f"{driver.provider}: this kind of provider makes servers in one step")

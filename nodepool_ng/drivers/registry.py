@@ -22,13 +22,21 @@ def _openstack(provider: Provider, observe: Observe | None) -> Driver:
     return OpenStack(provider, Cloud(provider, observe))
 
 
+def _ironic(provider: Provider, observe: Observe | None) -> Driver:
+    from nodepool_ng.drivers.ironic.driver import MICROVERSIONS, Ironic
+    from nodepool_ng.drivers.openstack.calls import BARE_METAL
+    from nodepool_ng.drivers.openstack.cloud import Cloud, Speaks
+
+    return Ironic(provider, Cloud(provider, observe, Speaks(BARE_METAL, MICROVERSIONS)))
+
+
 def _openstack_prefix(provider: Provider) -> str | None:
     from nodepool_ng.drivers.openstack.cloud import statsd_prefix
 
     return statsd_prefix(provider)
 
 
-DRIVERS: Mapping[str, Make] = MappingProxyType({"openstack": _openstack})
+DRIVERS: Mapping[str, Make] = MappingProxyType({"openstack": _openstack, "ironic": _ironic})
 
 
 def make(provider: Provider, observe: Observe | None = None) -> Driver:
@@ -49,4 +57,4 @@ def metric_prefix(provider: Provider) -> str | None:
 
     Raises Misconfigured where the provider's own configuration cannot be read.
     """
-    return _openstack_prefix(provider) if provider.driver == "openstack" else None
+    return _openstack_prefix(provider) if provider.driver in DRIVERS else None

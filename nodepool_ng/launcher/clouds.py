@@ -33,6 +33,7 @@ class CloudFacts:
         self._installation = installation
         self.facts: dict[ProviderName, ProviderFacts] = {}
         self.foreign_use: dict[ProviderName, Resources] = {}
+        self.away: dict[ProviderName, Resources] = {}
         self.suspects: dict[tuple[ProviderName, ServerId], Timestamp] = {}
         self.provider_backoff: dict[ProviderName, Backoff] = {}
         self.delete_backoff: dict[ServerId, Backoff] = {}
@@ -42,6 +43,7 @@ class CloudFacts:
         """Drop everything known of a provider whose configuration went or changed."""
         self.facts.pop(provider, None)
         self.foreign_use.pop(provider, None)
+        self.away.pop(provider, None)
         self.provider_backoff.pop(provider, None)
 
     def clock_jumped(self, by: Seconds) -> None:
@@ -77,9 +79,9 @@ class CloudFacts:
             full_listed=listing.asked if listing.full else known.full_listed,
             error=None,
         )
-        self.foreign_use[provider] = total(
-            server.resources for server in servers.values() if self._foreign(provider, server, nodes, recorded)
-        )
+        foreign = [server for server in servers.values() if self._foreign(provider, server, nodes, recorded)]
+        self.foreign_use[provider] = total(server.resources for server in foreign if not server.returning)
+        self.away[provider] = total(server.resources for server in foreign if server.returning)
         if listing.full:
             self._suspect(provider, servers, nodes, listing.asked)
         self.provider_backoff.pop(provider, None)
@@ -102,6 +104,8 @@ class CloudFacts:
             loose=capacity.loose,
             network=capacity.network,
             floating=capacity.floating,
+            list_every=capacity.list_every,
+            trouble=capacity.trouble,
             zones=capacity.zones,
             error=None,
         )

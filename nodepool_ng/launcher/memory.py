@@ -2,16 +2,20 @@
 
 from dataclasses import replace
 
-from nodepool_ng.drivers import DriverError, NoCapacity, Throttled
+from nodepool_ng.drivers import DriverError, NoCapacity, Throttled, Unavailable
 from nodepool_ng.launcher.outcome import Lost, Outcome
 from nodepool_ng.launcher.pace import Paces
 from nodepool_ng.model.action import Action, cloud_of, waits_its_turn
 from nodepool_ng.model.ids import AttemptId, ProviderName, Seconds, ServerId, Timestamp
-from nodepool_ng.model.snapshot import Addressing
+from nodepool_ng.model.snapshot import Addressing, Stepping
 
 ADDRESS_SHOWS_AFTER: Seconds = 10.0
 """A floating IP that was made shows in a list within so long; asked for again, the same one is answered."""
 ADDRESS_AGAIN_MOST: Seconds = 30.0
+STEP_SHOWS_AFTER: Seconds = 10.0
+"""A server whose further steps were all taken shows in a list that it goes on within so long; asked again, a driver
+finds nothing left to do."""
+STEP_AGAIN_MOST: Seconds = 60.0
 GONE_KEPT: Seconds = 24 * 3600.0
 """How long a server of ours that is gone is remembered, so that what it left behind can be told to be ours."""
 
@@ -19,6 +23,7 @@ GONE_KEPT: Seconds = 24 * 3600.0
 class Memory:
     def __init__(self) -> None:
         self.addressing: dict[AttemptId, Addressing] = {}
+        self.stepping: dict[AttemptId, Stepping] = {}
         self.consoles: set[AttemptId] = set()
         self.swept: dict[ProviderName, Timestamp] = {}
         self.confirmed_since: dict[ProviderName, Timestamp] = {}
@@ -29,6 +34,7 @@ class Memory:
     def forget(self, attempt: AttemptId) -> None:
         """Drop what is known of an attempt that is over."""
         self.addressing.pop(attempt, None)
+        self.stepping.pop(attempt, None)
         self.consoles.discard(attempt)
 
     def clock_jumped(self, by: Seconds) -> None:
@@ -36,6 +42,7 @@ class Memory:
         self.paces = Paces()
         self._started = {key: at + by for key, at in self._started.items()}
         self.addressing = {key: replace(each, until=each.until + by) for key, each in self.addressing.items()}
+        self.stepping = {key: replace(each, until=each.until + by) for key, each in self.stepping.items()}
         self.swept = {key: at + by for key, at in self.swept.items()}
         self.confirmed_since = {key: at + by for key, at in self.confirmed_since.items()}
         self._gone = {key: {one: at + by for one, at in each.items()} for key, each in self._gone.items()}
@@ -51,6 +58,19 @@ class Memory:
             failures = before.failures + 1 if before else 1
             wait = min(2.0 ** (failures - 1), ADDRESS_AGAIN_MOST)
             self.addressing[attempt] = Addressing(until=now + wait, failures=failures)
+
+    def advanced(self, attempt: AttemptId, now: Timestamp, error: DriverError | None) -> None:
+        """A server's further steps were asked for. An order that the cloud refuses is not worth repeating."""
+        match error:
+            case None:
+                self.stepping[attempt] = Stepping(until=now + STEP_SHOWS_AFTER)
+            case Unavailable() | Throttled():
+                before = self.stepping.get(attempt)
+                failures = before.failures + 1 if before else 1
+                wait = min(2.0 ** (failures - 1), STEP_AGAIN_MOST)
+                self.stepping[attempt] = Stepping(until=now + wait, failures=failures)
+            case _:
+                self.stepping[attempt] = Stepping(until=now, refused=str(error), no_room=isinstance(error, NoCapacity))
 
     def asking(self, action: Action, now: Timestamp) -> None:
         """An action is started."""

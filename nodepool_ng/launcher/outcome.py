@@ -60,6 +60,14 @@ class Addressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Advanced:
+    """The further steps of a server were asked for; with an error, they are not all done."""
+
+    attempt: AttemptId
+    error: DriverError | None
+
+
+@dataclass(frozen=True, slots=True)
 class ConsoleKept:
     """An attempt's console is in the log, or (no text) cannot be had."""
 
@@ -130,6 +138,7 @@ Outcome: TypeAlias = (
     | Adopted
     | Scanned
     | Addressed
+    | Advanced
     | ConsoleKept
     | Listed
     | CapacityRead

@@ -93,6 +93,7 @@ _PHRASES: dict[type[do.Action], str] = {
     do.RetireNode: "Deleting the node",
     do.EraseNode: "Erasing the record",
     do.SweepGhost: "Sweeping an empty record",
+    do.AdvanceServer: "Taking the next step with the server",
     do.AttachAddress: "Giving the server a floating IP",
     do.KeepConsole: "Reading the console",
     do.SweepNetwork: "Sweeping the network",

@@ -19,6 +19,7 @@ from nodepool_ng.launcher.memory import Memory
 from nodepool_ng.launcher.outcome import (
     Addressed,
     Adopted,
+    Advanced,
     Asked,
     CanaryChecked,
     CapacityRead,
@@ -383,6 +384,11 @@ class World:
                 if isinstance(error, Throttled | Misconfigured):
                     assert isinstance(action, do.AttachAddress)
                     self.clouds.refused(action.provider, error, self.now)
+            case Advanced(attempt, error):
+                self.memory.advanced(attempt, self.now, error)
+                if isinstance(error, Throttled | Misconfigured):
+                    assert isinstance(action, do.AdvanceServer)
+                    self.clouds.refused(action.provider, error, self.now)
             case ConsoleKept(attempt, text):
                 self.memory.consoles.add(attempt)
                 if isinstance(action, do.KeepConsole) and self._is_canary(action.node):
@@ -441,10 +447,12 @@ class World:
             delete_backoff=self.clouds.delete_backoff,
             suspects=self.clouds.suspects,
             foreign_use=self.clouds.foreign_use,
+            away=self.clouds.away,
             recorded=self._recorded,
             bereft=self._bereft,
             sweeps_confirmed=self.memory.confirmed_since,
             addressing=self.memory.addressing,
+            stepping=self.memory.stepping,
             consoles=self.memory.consoles,
             swept=self.memory.swept,
             frozen=self.frozen(),

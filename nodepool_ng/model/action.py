@@ -144,6 +144,18 @@ class CreateServer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdvanceServer:
+    """Take the further steps that a server needs whose cloud waits for us."""
+
+    node: NodeId
+    provider: ProviderName
+    pool: PoolName
+    label: LabelName
+    server: ServerId
+    why: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttachAddress:
     """Give a server that nobody outside can reach a floating IP."""
 
@@ -442,6 +454,7 @@ Action: TypeAlias = (
     | AdoptNode
     | AdoptRequest
     | CreateServer
+    | AdvanceServer
     | AttachAddress
     | KeepConsole
     | ScanHostKeys
@@ -477,7 +490,7 @@ Action: TypeAlias = (
 )
 
 
-_ONE_OF_MANY = (CreateServer, DeleteServer, AttachAddress, KeepConsole)
+_ONE_OF_MANY = (CreateServer, AdvanceServer, DeleteServer, AttachAddress, KeepConsole)
 _ASKS_CLOUDS = (*_ONE_OF_MANY, SweepNetwork, ListServers, ReadCapacity)
 
 
@@ -536,6 +549,7 @@ def subjects(action: Action) -> tuple[Subject, ...]:
         case (
             AdoptNode()
             | CreateServer()
+            | AdvanceServer()
             | AttachAddress()
             | KeepConsole()
             | RecordReady()

@@ -15,6 +15,7 @@ from nodepool_ng.model.ids import (
     NodeId,
     PoolName,
     ProviderName,
+    Seconds,
     ServerId,
     Timestamp,
 )
@@ -64,6 +65,12 @@ class Server:
     resources: Resources = ONE_INSTANCE
     fixed_ipv4: bool = False
     """It has an IPv4 address that a floating IP could lead to."""
+    step: bool = False
+    """The cloud waits for us: the driver has to take a further step before the server goes on."""
+    busy: bool = False
+    """The cloud is at work on it and takes no orders meanwhile, not even for its end."""
+    returning: bool = False
+    """What it uses comes back by itself: it takes room now, but not for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +108,10 @@ class ProviderFacts:
     """Things may be left behind in a network, which can be swept."""
     floating: bool = False
     """Servers that nobody outside can reach can be given a floating IP."""
+    list_every: Seconds = 0.0
+    """How often the cloud is to be asked for its servers at most."""
+    trouble: str = ""
+    """What an operator has to see to in this provider, in a sentence."""
     zones: tuple[str, ...] = ()
     error: str | None = None
     """Why the provider cannot be used at the moment, in a sentence."""

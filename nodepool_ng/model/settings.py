@@ -122,6 +122,43 @@ class CloudImage:
     shell_type: str | None = None
     connection_type: str = "ssh"
     connection_port: int = 22
+    source: "ImageSource | None" = None
+    """Set where a machine fetches it by itself."""
+    kernel: str | None = None
+    ramdisk: str | None = None
+    """Glance ids or URLs; only for images of a single partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSource:
+    """Where an image is that no Glance keeps. The checksum is a hex digest, or the URL of a file of them."""
+
+    url: str
+    checksum: str
+    algorithm: str = "sha256"
+    disk_format: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Which machines a label takes, and how they are deployed."""
+
+    resource_class: str
+    traits: frozenset[str] = frozenset()
+    """All of which a machine must have."""
+    owner: str | None = None
+    lessee: str | None = None
+    """Projects, by id; None: whosever it is."""
+    capabilities: Mapping[str, str] = field(default_factory=_nothing)
+    root_device: Mapping[str, Json] = field(default_factory=_nothing)
+    """Hints at the disk to deploy to, as Ironic wants them."""
+    root_gb: int | None = None
+    public_keys: tuple[str, ...] = field(default=(), repr=False)
+    """Keys for the config drive, as lines of an authorized_keys file."""
+    network_data: Mapping[str, Json] | None = None
+    """The network, for the config drive; None: what Ironic knows of it."""
+    address: str = "name"
+    """Where a machine has its address when no network of Neutron is named: a path into Ironic's record of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +195,8 @@ class PoolLabel:
     host_key_checking: bool = True
     backing: Backing | None = None
     """Set where nodes are slots of other nodes."""
+    machine: Machine | None = None
+    """Set where nodes are whole machines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +275,10 @@ class Provider:
     clean_floating_ips: bool = False
     port_cleanup_interval: Seconds = 600
     post_upload_hook: str | None = None
+    machine_retries: int = 3
+    """How often a machine may fail in a row before an operator has to look at it."""
+    list_interval: Seconds = 0
+    """How often machines are listed at most while something is expected of them."""
     images: Mapping[ImageName, ProviderImage] = field(default_factory=_nothing)
     cloud_images: Mapping[str, CloudImage] = field(default_factory=_nothing)
     pools: Mapping[PoolName, Pool] = field(default_factory=_nothing)

@@ -99,6 +99,18 @@ class Addressing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stepping:
+    """The further steps of one attempt's server were asked for; `until` says when to ask again if it still waits."""
+
+    until: Timestamp
+    failures: int = 0
+    refused: str = ""
+    """The cloud's words where it will not do it."""
+    no_room: bool = False
+    """It lacks something of which there is no more at the moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """What an image's check found on a canary that came up after so many seconds; None: nothing."""
 
@@ -149,6 +161,8 @@ class Snapshot:
     """Servers seen without a record by a full list, and when first."""
     foreign_use: Mapping[ProviderName, Resources] = field(default_factory=_nothing)
     """Resources in a provider's project that are not ours."""
+    away: Mapping[ProviderName, Resources] = field(default_factory=_nothing)
+    """Resources in a provider that nobody can have at the moment, and that come back by themselves."""
     unreadable: Set[NodeId] = frozenset()
     """Nodes that have a record which cannot be read."""
     recorded: Set[NodeId] = frozenset()
@@ -158,6 +172,7 @@ class Snapshot:
     sweeps_confirmed: Mapping[ProviderName, Timestamp] = field(default_factory=_nothing)
     """Providers whose large sweep an operator permitted, and since when that is known."""
     addressing: Mapping[AttemptId, Addressing] = field(default_factory=_nothing)
+    stepping: Mapping[AttemptId, Stepping] = field(default_factory=_nothing)
     consoles: Set[AttemptId] = frozenset()
     """Attempts whose console was read already, or could not be."""
     swept: Mapping[ProviderName, Timestamp] = field(default_factory=_nothing)

@@ -169,7 +169,10 @@ class Ledger:
         room = self._provider_room.get(provider)
         if room is None:
             used = self._s.nodes.used_in_provider(provider)
-            room = self._provider_room[provider] = dict(left(self._ours(provider), used).amounts)
+            away = self._s.away.get(provider)
+            room = self._provider_room[provider] = dict(
+                left(self._ours(provider), used + away if away else used).amounts
+            )
         return room
 
     def _pool(self, key: PoolKey) -> dict[str, float]:

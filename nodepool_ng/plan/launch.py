@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from nodepool_ng.model.action import (
     Action,
+    AdvanceServer,
     AttachAddress,
     Booted,
     CreateServer,
@@ -110,6 +111,8 @@ def _with_server(
             return _again(s, node, provider, detail, Trouble.STATUS)
         case ServerStatus.DELETED:
             return _again(s, node, provider, "somebody deleted the server", Trouble.STATUS)
+        case ServerStatus.BUILDING if server.step and s.now < deadline:
+            return _advanced(s, node, provider, server, deadline)
         case ServerStatus.ACTIVE if wants_floating(s, node, provider, server):
             return _addressed(s, node, provider, server, deadline)
         case ServerStatus.ACTIVE if server.addresses.interface_ip:
@@ -171,6 +174,30 @@ def _addressed(s: Snapshot, node: Node, provider: Provider, server: Server, dead
     if asked is not None and asked.until > s.now:
         return Wait(min(asked.until, deadline))
     return Do(AttachAddress(node=node.id, provider=provider.name, server=server.id, why=_launching(node)))
+
+
+def _advanced(s: Snapshot, node: Node, provider: Provider, server: Server, deadline: Timestamp) -> Progress:
+    """The cloud waits for us to go on with a server."""
+    assert node.attempt is not None
+    assert node.pool is not None
+    assert node.label is not None
+    asked = s.stepping.get(node.attempt)
+    if asked is not None and asked.no_room:
+        return NoRoom(_attempt_failed(node, asked.refused, Trouble.CAPACITY))
+    if asked is not None and asked.refused:
+        return _again(s, node, provider, asked.refused, Trouble.STATUS)
+    if asked is not None and asked.until > s.now:
+        return Wait(min(asked.until, deadline))
+    return Do(
+        AdvanceServer(
+            node=node.id,
+            provider=provider.name,
+            pool=node.pool,
+            label=node.label,
+            server=server.id,
+            why=_launching(node),
+        )
+    )
 
 
 def connection(s: Snapshot, node: Node) -> tuple[str, int]:

@@ -32,7 +32,7 @@ def plan_leaks(s: Snapshot, agenda: Agenda) -> dict[ProviderName, str]:
         suspects = (facts.servers.get(server) for where, server in s.suspects if where == provider)
         there = [server for server in suspects if server is not None]
         leaks = [*(server for server in there if is_leak(s, facts, server)), *strangers]
-        stuck = _stuck(s, facts)
+        stuck = "; ".join(filter(None, (facts.trouble, _stuck(s, facts))))
         if stuck:
             alarms[provider] = stuck
         if provider in s.sweeps_confirmed and not any(marked(s, provider, server) for server in there):

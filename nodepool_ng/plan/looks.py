@@ -38,10 +38,11 @@ def plan_looks(s: Snapshot, agenda: Agenda) -> None:
             continue
         agenda.look_again(full + FULL_LIST_EVERY)
         if provider in expecting:
-            if s.now >= listed + LIST_EVERY:
+            every = max(LIST_EVERY, facts.list_every if facts else 0.0)
+            if s.now >= listed + every:
                 agenda.add(ListServers(provider=provider, since=listed - CHANGES_OVERLAP, why=_due(provider)))
             else:
-                agenda.look_again(listed + LIST_EVERY)
+                agenda.look_again(listed + every)
 
 
 def _due(provider: ProviderName) -> Reason:

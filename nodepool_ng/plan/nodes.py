@@ -269,8 +269,9 @@ def of_another_life(s: Snapshot, server: Server, node: Node) -> bool:
 def delete_server(
     s: Snapshot, agenda: Agenda, provider: ProviderName, server: Server, node: Node | None, why: Reason
 ) -> None:
-    """Add the deletion of a server, unless it was asked for a short while ago, or an operator forbids it."""
-    if freeze_of(s, provider).deletes:
+    """Add the deletion of a server, unless it was asked for a short while ago, an operator forbids it, or the cloud
+    would not hear of it now."""
+    if freeze_of(s, provider).deletes or server.busy:
         return
     for backoff in (s.delete_backoff.get(server.id), s.provider_backoff.get(provider)):
         if backoff is not None and backoff.until > s.now:

@@ -58,6 +58,26 @@ class Call(StrEnum):
     VOLUME_GET = "volume.get"
     VOLUME_DELETE = "volume.delete"
     VOLUME_LIMITS_GET = "volume-limits.get"
+    MACHINE_LIST = "machine.list"
+    MACHINE_GET = "machine.get"
+    MACHINE_CREATE = "machine.create"
+    MACHINE_UPDATE = "machine.update"
+    MACHINE_DELETE = "machine.delete"
+    MACHINE_PROVISION = "machine.provision"
+    MACHINE_DEPLOY = "machine.deploy"
+    MACHINE_UNDEPLOY = "machine.undeploy"
+    MACHINE_PROVIDE = "machine.provide"
+    MACHINE_MANAGE = "machine.manage"
+    MACHINE_POWER = "machine.power"
+    MACHINE_MAINTENANCE = "machine.maintenance"
+    MACHINE_HISTORY = "machine.history"
+    VIF_LIST = "vif.list"
+    VIF_ATTACH = "vif.attach"
+    VIF_DETACH = "vif.detach"
+    ALLOCATION_LIST = "allocation.list"
+    ALLOCATION_GET = "allocation.get"
+    ALLOCATION_CREATE = "allocation.create"
+    ALLOCATION_DELETE = "allocation.delete"
 
 
 class Fate(StrEnum):
@@ -70,7 +90,7 @@ class Fate(StrEnum):
     SLOW = "slow"
     """The answer takes the fault's seconds longer."""
     ERROR = "error"
-    """The new server goes to ERROR instead of ACTIVE."""
+    """The new server goes to ERROR instead of ACTIVE; a machine fails to do what it was told."""
     STUCK = "stuck"
     """What was begun never ends: the server stays in BUILD, or the deletion is never done."""
     NO_ADDRESS = "no-address"
@@ -81,6 +101,8 @@ class Fate(StrEnum):
     """The new server becomes ACTIVE, but nothing answers on its SSH port."""
     PORT_LEFT = "port-left"
     VOLUME_LEFT = "volume-left"
+    UNCLEAN = "unclean"
+    """The machine is undeployed, and then fails to clean."""
     """The deleted server's port stays behind."""
 
 
@@ -90,6 +112,10 @@ FATES: Mapping[Call, frozenset[Fate]] = MappingProxyType(
         Call.SERVER_CREATE: OF_ANY_CALL | {Fate.ERROR, Fate.STUCK, Fate.NO_ADDRESS, Fate.TWICE, Fate.MUTE},
         Call.SERVER_DELETE: OF_ANY_CALL | {Fate.STUCK, Fate.PORT_LEFT, Fate.VOLUME_LEFT},
         Call.IMAGE_UPLOAD: OF_ANY_CALL | {Fate.STUCK},
+        Call.ALLOCATION_CREATE: OF_ANY_CALL | {Fate.ERROR, Fate.STUCK},
+        Call.MACHINE_DEPLOY: OF_ANY_CALL | {Fate.ERROR, Fate.STUCK},
+        Call.MACHINE_UNDEPLOY: OF_ANY_CALL | {Fate.ERROR, Fate.STUCK, Fate.UNCLEAN},
+        Call.MACHINE_PROVIDE: OF_ANY_CALL | {Fate.ERROR, Fate.STUCK},
     }
 )
 

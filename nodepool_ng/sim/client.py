@@ -72,6 +72,8 @@ class RegionState:
     ports: tuple[Mapping[str, Any], ...]
     floating_ips: tuple[Mapping[str, Any], ...]
     volumes: tuple[Mapping[str, Any], ...]
+    machines: tuple[Mapping[str, Any], ...]
+    allocations: tuple[Mapping[str, Any], ...]
     ssh_port: int | None
     settings: Mapping[str, Any]
     counters: Counters
@@ -140,6 +142,11 @@ class RegionClient:
         """Put a DOWN port there and return its id."""
         body = {"project": project, "device_owner": device_owner, "name": name}
         return str(_call("POST", f"{self._url}/ports", body)["id"])
+
+    def change_machine(self, machine: str, **fields: object) -> Mapping[str, Any]:
+        """Change a machine, by id or name, as if others had: its fields in the simulation, such as `state`."""
+        changed: Mapping[str, Any] = _call("POST", f"{self._url}/machines", {"machine": machine, **fields})
+        return changed
 
 
 class SimClient:

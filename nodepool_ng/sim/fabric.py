@@ -79,12 +79,23 @@ class Fabric:
         with self._gate.passing(Call.PORT_GET, now):
             return self._own_port(caller, port_id)
 
-    def create_port(self, caller: Caller, network_id: str, name: str, *, now: float) -> Port:
-        """Make a port that belongs to no server yet."""
+    def create_port(
+        self,
+        caller: Caller,
+        network_id: str,
+        name: str,
+        *,
+        now: float,
+        device: str = "",
+        device_owner: str = "",
+        description: str = "",
+    ) -> Port:
+        """Make a port that belongs to no server yet; `device` is what its maker says of it."""
         with self._gate.passing(Call.PORT_CREATE, now):
             if self._full(self._gate.settings.quota.ports, self.use(caller.project).ports + 1):
                 raise Refused(409, "Quota exceeded for resources: ['port'].")
-            return self.plant_port(caller.project, network_id, name, now=now)
+            port = self.plant_port(caller.project, network_id, name, now=now, device_owner=device_owner)
+            return self._put(replace(port, device=device, description=description))
 
     def update_port(self, caller: Caller, port_id: str, name: str | None, *, now: float) -> Port:
         """Give a port another name."""

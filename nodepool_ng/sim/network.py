@@ -66,6 +66,7 @@ class Port:
     created: float
     device: str = ""
     device_owner: str = ""
+    description: str = ""
     up_from: float = NEVER
     made: bool = False
 

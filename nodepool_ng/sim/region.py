@@ -25,13 +25,14 @@ from nodepool_ng.sim.calls import Call
 from nodepool_ng.sim.fabric import Fabric
 from nodepool_ng.sim.gate import Gate
 from nodepool_ng.sim.images import Images
+from nodepool_ng.sim.machines import Machines
 from nodepool_ng.sim.refused import Refused, not_found
 from nodepool_ng.sim.server import Caller
 from nodepool_ng.sim.servers import Servers
 from nodepool_ng.sim.settings import Flavor, RegionSettings
 from nodepool_ng.sim.volumes import Volumes
 
-FIXED_FROM_THE_START = ("networks", "images", "ssh")
+FIXED_FROM_THE_START = ("networks", "images", "ssh", "machines")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class Region:
         self.fabric = Fabric(self.gate, name)
         self.volumes = Volumes(self.gate)
         self.servers = Servers(self.gate, self.images, self.fabric, self.volumes)
+        self.machines = Machines(self.gate, name)
         self._public_keys: dict[str, str] = {}
 
     @property

@@ -195,6 +195,28 @@ class Ssh(Settings):
         return network
 
 
+class MachineSettings(Settings):
+    """Machines that are enrolled and available from the beginning: NAME-0, NAME-1, ..."""
+
+    name: Name = "machine"
+    count: Annotated[int, Field(ge=1, le=10000)] = 1
+    resource_class: Name = "baremetal"
+    traits: tuple[Name, ...] = ()
+    owner: str | None = None
+    lessee: str | None = None
+    extra: Mapping[str, Any] = {}
+
+
+class BareMetal(Settings):
+    """How long Ironic takes for what, and the newest version that it speaks."""
+
+    allocate: Span = Span(fixed=0.1)
+    deploy: Span = Span(fixed=5.0)
+    undeploy: Span = Span(fixed=1.0)
+    clean: Span = Span(fixed=2.0)
+    newest: Annotated[str, Field(pattern=r"^1\.[0-9]{1,3}$")] = "1.99"
+
+
 class RegionSettings(Settings):
     """All that can be chosen about one region."""
 
@@ -217,6 +239,8 @@ class RegionSettings(Settings):
     key_pairs: tuple[Name, ...] = ()
     page: Annotated[int, Field(ge=1)] = 1000
     ssh: Ssh | None = None
+    machines: tuple[MachineSettings, ...] = ()
+    bare_metal: BareMetal = BareMetal()
 
     @field_validator("ssh", mode="before")
     @classmethod
@@ -237,6 +261,7 @@ class RegionSettings(Settings):
             ("flavor", [flavor.name for flavor in self.flavors]),
             ("network", [network.name for network in self.networks]),
             ("zone", self.zones),
+            ("machine", [machine.name for machine in self.machines]),
         ):
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice:

@@ -18,6 +18,7 @@ COMPUTE = "compute"
 IMAGE = "image"
 NETWORK = "network"
 VOLUME = "block-storage"
+BARE_METAL = "baremetal"
 
 Microversion = tuple[int, int]
 
@@ -77,7 +78,7 @@ class Door(Protocol):
         ...
 
     def microversion(self) -> Microversion | None:
-        """Return the version that Nova is spoken to in, or None where it knows no microversions."""
+        """Return the version that the main service is spoken to in, or None where it knows none of those wanted."""
         ...
 
     def call(

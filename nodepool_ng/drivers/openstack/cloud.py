@@ -71,6 +71,17 @@ _MISCONFIGURED = (
 _SECRET = re.compile(r"password|secret|token|passcode|assertion", re.IGNORECASE)
 
 
+class Speaks(NamedTuple):
+    """The service that a driver cannot do without, and the microversions in which it would speak to it, the first that
+    is offered."""
+
+    service: str
+    versions: tuple[Microversion, ...]
+
+
+NOVA = Speaks(COMPUTE, MICROVERSIONS)
+
+
 class _Service(NamedTuple):
     adapter: Any
     endpoint: str
@@ -104,8 +115,9 @@ def statsd_prefix(provider: Provider) -> str | None:
 class Cloud:
     """One region of one cloud, as `calls.Door` describes it."""
 
-    def __init__(self, provider: Provider, observe: Observe | None = None) -> None:
+    def __init__(self, provider: Provider, observe: Observe | None = None, main: Speaks = NOVA) -> None:
         self._provider = provider
+        self._main = main
         self._observe = observe
         self._pace = Pace(provider.rate) if provider.rate else None
         self._connection: Any = None
@@ -117,7 +129,7 @@ class Cloud:
         self._timeout = CALL_TIMEOUT
 
     def connect(self) -> None:
-        """Read clouds.yaml, log in and find the services. Only a cloud without compute is an error."""
+        """Read clouds.yaml, log in and find the services. Only a cloud without the main one is an error."""
         with self._opening, _translated(f"{self._provider.name}: connecting", self._secrets):
             region = _region(self._provider, validate=True)
             self._secrets = tuple(_secrets_of(region.config))
@@ -126,14 +138,14 @@ class Cloud:
             self._connection = openstack.connection.Connection(config=region)
             _widen(self._connection.session)
             self._services = {}
-        compute = self._service(COMPUTE)
+        main = self._service(self._main.service)
         for service in OPTIONAL:
             try:
                 self._service(service)
             except DriverError as error:
                 log.info("%s", error)
         with self._opening, _translated(f"{self._provider.name}: connecting", self._secrets):
-            self._microversion = _microversion_of(compute.adapter)
+            self._microversion = _microversion_of(main.adapter, self._main.versions)
             self._traits = _traits_of(self._connection)
             _settle_environment(self._connection.session, [found.endpoint for found in self._services.values()])
 
@@ -191,7 +203,7 @@ class Cloud:
             # Bodies hold user data and one-time passwords; this module logs what is worth reading.
             "log": False,
         }
-        if service == COMPUTE and self._microversion is not None:
+        if service == self._main.service and self._microversion is not None:
             options["microversion"] = "{}.{}".format(*self._microversion)
         started = time.monotonic()
         status: int | None = None
@@ -272,15 +284,15 @@ def _send(proxy: Any, path: str, method: str, options: dict[str, Any]) -> reques
     return request(proxy, path, method, **options)
 
 
-def _microversion_of(proxy: Any) -> Microversion | None:
+def _microversion_of(proxy: Any, wanted: tuple[Microversion, ...]) -> Microversion | None:
     chosen = proxy.default_microversion
     if chosen is not None:
-        # The operator's `compute_default_microversion`.
+        # The operator's `compute_default_microversion`, or that of another service.
         major, _, minor = str(chosen).partition(".")
         return int(major), int(minor)
     offered = proxy.get_endpoint_data()
     highest = offered.max_microversion if offered is not None else None
-    return next((version for version in MICROVERSIONS if highest and version <= tuple(highest)), None)
+    return next((version for version in wanted if highest and version <= tuple(highest)), None)
 
 
 def _traits_of(connection: Any) -> Traits:

@@ -32,11 +32,11 @@ from nodepool_ng.drivers.openstack.labels import Flavor, choose_flavor, dearest,
 from nodepool_ng.drivers.openstack.networks import NetworkFacts, facts_without_neutron, network_facts
 from nodepool_ng.drivers.openstack.parse import Facts, has_floating_ip, is_stub, server_of
 from nodepool_ng.drivers.openstack.refusal import BadRequest
-from nodepool_ng.drivers.openstack.wire import RawImage, RawServer, RawVolume, RawZone
+from nodepool_ng.drivers.openstack.wire import RawServer, RawVolume, RawZone
 from nodepool_ng.model.ids import InstallationId, Json, LabelName, PoolName, ProviderName, ServerId, Timestamp
 from nodepool_ng.model.quota import CORES, INSTANCES, RAM, VOLUME_GB, VOLUMES, Resources
 from nodepool_ng.model.server import LabelFacts, Server, ServerStatus
-from nodepool_ng.model.settings import CloudImage, PoolLabel, Provider
+from nodepool_ng.model.settings import PoolLabel, Provider
 
 log = logging.getLogger("nodepool.driver.openstack")
 
@@ -206,10 +206,7 @@ class OpenStack:
 
     @understanding()
     def list_images(self) -> tuple[Image, ...]:
-        """List the images that belong to our project, whatever their visibility."""
-        project = self._door.traits().project
-        query = {"owner": project} if project else None
-        return tuple(images.image_of(raw) for raw in listed(self._door, IMAGE, "/images", "images", query))
+        return images.list_images(self._door)
 
     def _servers(self, query: Mapping[str, str]) -> tuple[list[RawServer], str | None]:
         found: list[RawServer] = []
@@ -266,18 +263,9 @@ class OpenStack:
     def _cloud_images(self) -> Mapping[str, str | None]:
         used = {label.cloud_image for pool in self._provider.pools.values() for label in pool.labels.values()}
         wanted = [image for name, image in self._provider.cloud_images.items() if name in used]
-        return MappingProxyType({image.name: image.image_id or self._find_image(image) for image in wanted})
-
-    def _find_image(self, image: CloudImage) -> str | None:
-        """Return the id of the newest active image of a name, or of the image that has the "name" as its id."""
-        name = image.image_name or image.name
-        found: list[RawImage] = listed(self._door, IMAGE, "/images", "images", {"name": name, "status": "active"})
-        newest = max(found, key=lambda raw: raw.get("created_at", ""), default=None)
-        if newest is not None:
-            return newest["id"]
-        answer = self._door.call(IMAGE, "GET", f"/images/{name}", fine=(400, 404))
-        by_id: RawImage = answer.json() if answer.status < 400 else {}
-        return by_id["id"] if by_id.get("status") == "active" else None
+        return MappingProxyType(
+            {image.name: image.image_id or images.find_image(self._door, image) for image in wanted}
+        )
 
     def _flavor(self, label: PoolLabel, known: Known) -> Flavor:
         flavor = choose_flavor(known.flavors, label)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from nodepool_ng.drivers import DriverError, Image, ImageOrder, Misconfigured, Refused, Unavailable
 from nodepool_ng.drivers.openstack.bodies import image_body
-from nodepool_ng.drivers.openstack.calls import IMAGE, Door
+from nodepool_ng.drivers.openstack.calls import IMAGE, Door, listed
 from nodepool_ng.drivers.openstack.wire import RawImage
 from nodepool_ng.model.ids import BuildId, InstallationId, ProviderName, UploadId
+from nodepool_ng.model.settings import CloudImage
 
 log = logging.getLogger("nodepool.driver.openstack")
 
@@ -80,6 +81,26 @@ def upload(door: Door, order: ImageOrder, timeout: float, progress: Callable[[in
         _forget(door, image)
         raise
     return image
+
+
+def find_image(door: Door, image: CloudImage) -> str | None:
+    """Return the id of the newest active image of a name, or of the image that has the "name" as its id; None where
+    there is no such image."""
+    name = image.image_name or image.name
+    found: list[RawImage] = listed(door, IMAGE, "/images", "images", {"name": name, "status": "active"})
+    newest = max(found, key=lambda raw: raw.get("created_at", ""), default=None)
+    if newest is not None:
+        return newest["id"]
+    answer = door.call(IMAGE, "GET", f"/images/{name}", fine=(400, 404))
+    by_id: RawImage = answer.json() if answer.status < 400 else {}
+    return by_id["id"] if by_id.get("status") == "active" else None
+
+
+def list_images(door: Door) -> tuple[Image, ...]:
+    """List the images that belong to our project, whatever their visibility."""
+    project = door.traits().project
+    query = {"owner": project} if project else None
+    return tuple(image_of(raw) for raw in listed(door, IMAGE, "/images", "images", query))
 
 
 def image_of(raw: RawImage) -> Image:

@@ -78,6 +78,7 @@ class RawPort(TypedDict, total=False):
     device_id: str
     device_owner: str
     network_id: str
+    description: str
     created_at: str
     fixed_ips: list[RawFixedIp]
 

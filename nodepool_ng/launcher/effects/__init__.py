@@ -39,6 +39,7 @@ from nodepool_ng.launcher.effects.requests import (
     sweep_locks,
 )
 from nodepool_ng.launcher.effects.servers import (
+    advance_server,
     attach_address,
     create_server,
     delete_server,
@@ -66,6 +67,8 @@ def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
             return adopt_request(world, action)
         case do.CreateServer():
             return create_server(world, action)
+        case do.AdvanceServer():
+            return advance_server(world, action)
         case do.AttachAddress():
             return attach_address(world, action)
         case do.KeepConsole():

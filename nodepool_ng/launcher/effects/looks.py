@@ -39,6 +39,8 @@ def sweep_network(world: World, action: do.SweepNetwork) -> Effect[Outcome]:
     if isinstance(answer, DriverError):
         return CloudFailed(answer)
     assert isinstance(answer, Swept)
+    if answer.machines:
+        _log.warning("Provider %s: put %d machines to work again that had failed", action.provider, answer.machines)
     if answer.ports or answer.floating_ips or answer.volumes:
         _log.warning(
             "Provider %s: deleted what servers had left behind: ports %d, floating IPs %d, volumes %d",

@@ -2,10 +2,11 @@
 
 import logging
 
-from nodepool_ng.drivers import DriverError, Marks, ServerOrder
-from nodepool_ng.drivers.calls import AttachAddress, Create, ReadConsole, Remove
+from nodepool_ng.drivers import DriverError, Marks, Refused, ServerOrder
+from nodepool_ng.drivers.calls import Advance, AttachAddress, Create, ReadConsole, Remove
 from nodepool_ng.launcher.outcome import (
     Addressed,
+    Advanced,
     Asked,
     CloudFailed,
     ConsoleKept,
@@ -49,6 +50,23 @@ def create_server(world: World, action: do.CreateServer) -> Effect[Outcome]:
         record = codec.encode_node(world.replaced(entry.record, external_id=answer))
         yield from commit(Check(contender), Set(paths.node(action.node), record, entry.version))
     return Asked(attempt)
+
+
+def advance_server(world: World, action: do.AdvanceServer) -> Effect[Outcome]:
+    """Have a server go on that waits for us. What it was ordered with is worked out anew from its record."""
+    entry = world.picture.nodes.get(action.node)
+    provider = world.settings.providers.get(action.provider)
+    if entry is None or world.our_contender_on_node(action.node) is None or provider is None:
+        return Lost("the node is not ours any more")
+    attempt = entry.record.attempt
+    pool = provider.pools[action.pool]
+    order = _order(world, entry.record, pool, pool.labels[action.label])
+    if attempt is None:
+        return Lost("the node has no attempt")
+    if order is None:
+        return Advanced(attempt, Refused("the image has no ready upload any more"))
+    answer = yield from call(action.provider, Advance(action.server, order))
+    return Advanced(attempt, answer if isinstance(answer, DriverError) else None)
 
 
 def _order(world: World, node: Node, pool: Pool, label: PoolLabel) -> ServerOrder | None:

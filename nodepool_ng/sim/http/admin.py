@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from nodepool_ng.sim.http.door import Endpoint, member, rendered
 from nodepool_ng.sim.http.glance import image_json
+from nodepool_ng.sim.http.ironic import allocation_json, machine_json
 from nodepool_ng.sim.http.nova import ask_of
 from nodepool_ng.sim.http.site import Cloud, Site
 from nodepool_ng.sim.images import Content
@@ -44,6 +45,7 @@ def admin(site: Site) -> list[Route]:
         ("DELETE", "/servers/{id}", _vanish_server),
         ("POST", "/images", _plant_image),
         ("POST", "/ports", _plant_port),
+        ("POST", "/machines", _change_machine),
     )
     return [
         Route("/_sim", _overview(site)),
@@ -163,6 +165,16 @@ def _state(cloud: Cloud, region: Region, path: dict[str, str], body: Any, now: f
             {"id": each.id, "project": each.project, "size": each.size, "server": each.server}
             for each in region.volumes.rows.values()
         ],
+        "machines": [
+            {
+                **machine_json(each),
+                "deployments": each.deployments,
+                "vifs": each.vifs,
+                "drive": each.config_drive,
+            }
+            for each in region.machines.rows.values()
+        ],
+        "allocations": [allocation_json(each) for each in region.machines.allocations.values()],
         "ssh_port": None if ssh is None else ssh.port,
         "settings": region.settings.model_dump(mode="json"),
         **_count(region),
@@ -222,6 +234,11 @@ def _plant_image(cloud: Cloud, region: Region, path: dict[str, str], body: Any, 
     content = Content(size=int(body.get("size", 1 << 30)), md5="0" * 32, sha512="0" * 128)
     project = cloud.caller(_project(cloud, body)).project
     return image_json(region.images.plant(project, member(body, "image"), content, now=now), now)
+
+
+def _change_machine(cloud: Cloud, region: Region, path: dict[str, str], body: Any, now: float) -> Any:
+    member(body, "machine")
+    return machine_json(region.machines.plant(body, now=now))
 
 
 def _plant_port(cloud: Cloud, region: Region, path: dict[str, str], body: Any, now: float) -> Any:

@@ -28,6 +28,7 @@ VERSIONS = (
     Version(service="compute", id="v2.1", path="v2.1", newest="2.96", oldest="2.1", single=True),
     Version(service="network", id="v2.0", path="v2.0"),
     Version(service="image", id="v2.9", path="v2"),
+    Version(service="baremetal", id="v1", path="v1", newest="1.99", oldest="1.1", single=True),
     Version(service="volume", id="v3.0", path="v3", newest="3.71", oldest="3.0"),
 )
 
@@ -48,7 +49,9 @@ def _document(site: Site, version: Version, request: Request) -> dict[str, objec
     return {
         "id": version.id,
         "status": "CURRENT",
-        "version": version.newest,
+        "version": site.region(path["cloud"], path["region"]).settings.bare_metal.newest
+        if version.service == "baremetal"
+        else version.newest,
         "min_version": version.oldest,
         "updated": "2013-07-23T11:33:21Z",
         "links": [{"rel": "self", "href": href}],

@@ -17,7 +17,13 @@ from nodepool_ng.sim.refused import Refused
 
 DEFAULT_DOMAIN = {"id": "default", "name": "Default"}
 SERVICES: Mapping[str, str] = MappingProxyType(
-    {"compute": "compute/v2.1", "network": "network", "image": "image", "volumev3": "volume/v3"}
+    {
+        "compute": "compute/v2.1",
+        "network": "network",
+        "image": "image",
+        "volumev3": "volume/v3",
+        "baremetal": "baremetal",
+    }
 )
 
 

@@ -105,6 +105,7 @@ def _port_json(port: Port, now: float) -> Shown:
         **_common(port.project),
         "id": port.id,
         "name": port.name,
+        "description": port.description,
         "network_id": port.network,
         "status": port.status(now),
         "admin_state_up": True,
@@ -185,7 +186,9 @@ def _port(visit: Visit) -> Reply:
 def _create_port(visit: Visit) -> Reply:
     wanted = member(visit.body, "port")
     network, name = str(member(wanted, "network_id")), str(wanted.get("name") or "")
-    port = visit.region.fabric.create_port(visit.caller, network, name, now=visit.now)
+    told = {key: str(wanted.get(key) or "") for key in ("description", "device_owner")}
+    device = str(wanted.get("device_id") or "")
+    port = visit.region.fabric.create_port(visit.caller, network, name, now=visit.now, device=device, **told)
     return _one("port", _port_json(port, visit.now), 201)
 
 

@@ -24,6 +24,7 @@ from nodepool_ng.sim.http.admin import admin
 from nodepool_ng.sim.http.cinder import cinder
 from nodepool_ng.sim.http.discovery import discovery
 from nodepool_ng.sim.http.glance import glance
+from nodepool_ng.sim.http.ironic import ironic
 from nodepool_ng.sim.http.keystone import keystone
 from nodepool_ng.sim.http.neutron import neutron
 from nodepool_ng.sim.http.nova import nova
@@ -56,6 +57,7 @@ def app(site: Site) -> Starlette:
             *neutron(site),
             *glance(site),
             *cinder(site),
+            *ironic(site),
             *keystone(site),
             *admin(site),
             *discovery(site),

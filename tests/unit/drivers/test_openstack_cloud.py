@@ -66,7 +66,7 @@ def test_a_cloud_that_is_not_in_clouds_yaml_is_named():
 
 
 def test_a_driver_that_does_not_exist_is_named_with_those_that_do():
-    with pytest.raises(Misconfigured, match="no driver 'aws', only openstack"):
+    with pytest.raises(Misconfigured, match="no driver 'aws', only ironic, openstack"):
         make(Provider(name="p", driver="aws"))
 
 
