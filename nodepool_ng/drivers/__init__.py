@@ -117,7 +117,7 @@ class Capacity:
     loose: Resources = NONE
     """What things use that belong to no server: volumes that were left behind, or are somebody's."""
     network: bool = False
-    """The driver is `Networked`, and the cloud has what that takes."""
+    """The driver is `Sweeping`, and the cloud has what that takes."""
     floating: bool = False
     """Servers that nobody outside can reach can be given a floating IP."""
     list_every: Seconds = 0.0
@@ -227,17 +227,23 @@ class Driver(Protocol):
 
 @runtime_checkable
 class Networked(Protocol):
-    """What drivers can do in addition whose servers may need floating IPs, or leave things in a network behind."""
+    """What drivers can do in addition whose servers may need floating IPs."""
 
     def attach_address(self, server: ServerId, installation: InstallationId) -> str:
         """Give a server that nobody outside can reach a floating IP and return it. Asked again, it answers the same."""
         ...
 
+
+@runtime_checkable
+class Sweeping(Protocol):
+    """What drivers can do in addition whose servers leave things behind, in a network or elsewhere."""
+
     def sweep_network(
         self, installation: InstallationId, gone: Set[ServerId], *, ports: bool, floating_ips: bool
     ) -> Swept:
         """Delete what our servers left behind: of servers that are `gone`, with `ports`, the ports and those volumes
-        that were to go with them; floating IPs of this installation that are attached to nothing."""
+        that were to go with them; floating IPs of this installation that are attached to nothing. Machines of ours that
+        failed may be put to work again."""
         ...
 
 

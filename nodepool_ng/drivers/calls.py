@@ -14,6 +14,7 @@ from nodepool_ng.drivers import (
     Networked,
     ServerOrder,
     Stepwise,
+    Sweeping,
     Swept,
 )
 from nodepool_ng.model.ids import InstallationId, ServerId, Timestamp
@@ -118,7 +119,7 @@ def perform(driver: Driver, call: Call, now: Timestamp) -> Value:
         case AttachAddress(server, installation):
             return _networked(driver).attach_address(server, installation)
         case SweepNetwork(installation, gone, ports, floating_ips):
-            return _networked(driver).sweep_network(installation, gone, ports=ports, floating_ips=floating_ips)
+            return _sweeping(driver).sweep_network(installation, gone, ports=ports, floating_ips=floating_ips)
         case UploadImage(order, progress):
             return driver.upload_image(order, progress)
         case RemoveImage(image):
@@ -131,7 +132,13 @@ def perform(driver: Driver, call: Call, now: Timestamp) -> Value:
 def _networked(driver: Driver) -> Networked:
     if isinstance(driver, Networked):
         return driver
-    raise Misconfigured(f"{driver.provider}: this kind of provider has no floating IPs and ports")
+    raise Misconfigured(f"{driver.provider}: this kind of provider has no floating IPs")
+
+
+def _sweeping(driver: Driver) -> Sweeping:
+    if isinstance(driver, Sweeping):
+        return driver
+    raise Misconfigured(f"{driver.provider}: servers of this kind of provider leave nothing behind")
 
 
 def _stepwise(driver: Driver) -> Stepwise:

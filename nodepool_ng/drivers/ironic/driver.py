@@ -211,7 +211,9 @@ class Ironic:
         elif machine.get("provision_state") in DEPLOYED:
             steps.undeploy(self._door, machine)
         else:
-            steps.withdraw(self._door, machine, server, self._installations.get(server))
+            plugged = self._uses_networks() and self._door.has(NETWORK)
+            installation = self._installations.get(server) if plugged else None
+            steps.withdraw(self._door, machine, server, installation)
 
     @understanding()
     def console(self, server: ServerId) -> str:

@@ -57,9 +57,10 @@ def undeploy(door: Door, machine: RawMachine) -> None:
 
 
 def withdraw(door: Door, machine: RawMachine, server: ServerId, installation: InstallationId | None) -> None:
-    """Give back a machine to which nothing was deployed, without what was written and plugged for that."""
+    """Give back a machine to which nothing was deployed, without what was written and plugged for that. There are ports
+    only where the installation is given that they were made for."""
     node = f"/nodes/{machine['uuid']}"
-    if installation is not None and door.has(NETWORK):
+    if installation is not None:
         for port in ports_of(door, installation, server):
             ask(door, "DELETE", f"{node}/vifs/{port['id']}", fine=(400, 404))
             door.call(NETWORK, "DELETE", f"/ports/{port['id']}", fine=(404,))

@@ -74,6 +74,10 @@ def _message_in_json(body: str) -> str | None:
     except ValueError:
         return None
     inner = list(content.values()) if isinstance(content, dict) else []
+    for part in inner:
+        # Ironic writes JSON into a text of its JSON.
+        if isinstance(part, str) and part.startswith("{") and (found := _message_in_json(part)) is not None:
+            return found
     for part in (*inner, content):
         if isinstance(part, dict):
             for key in ("message", "faultstring"):

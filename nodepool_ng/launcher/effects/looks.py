@@ -37,6 +37,7 @@ def sweep_network(world: World, action: do.SweepNetwork) -> Effect[Outcome]:
     gone = world.memory.gone_for(action.provider, provider.port_cleanup_interval if provider else 0, world.now)
     answer = yield from call(action.provider, SweepNetwork(world.installation, gone, action.ports, action.floating_ips))
     if isinstance(answer, DriverError):
+        _log.warning("Provider %s: what was left behind cannot be swept now: %s", action.provider, answer)
         return CloudFailed(answer)
     assert isinstance(answer, Swept)
     if answer.machines:

@@ -58,9 +58,9 @@ def ironic(site: Site) -> list[Route]:
 
 
 def complaint(refused: Refused) -> bytes:
-    """Return Ironic's form of an error."""
+    """Return Ironic's form of an error: JSON within a text."""
     said = {"faultcode": "Client", "faultstring": refused.message, "debuginfo": None}
-    return json.dumps({"error_message": said}).encode()
+    return json.dumps({"error_message": json.dumps(said)}).encode()
 
 
 def version_of(text: str) -> tuple[int, int]:

@@ -108,6 +108,7 @@ ALL: list[tuple[do.Action, set[tuple[str, str]]]] = [
     (do.DeleteServer(**NODE, provider="p", server="s"), {("server", "p/s")}),  # type: ignore[arg-type]
     (do.EraseNode(**NODE), {("node", "1")}),
     (do.SweepGhost(**NODE), {("node", "1")}),
+    (do.AdvanceServer(**NODE, provider="p", pool="o", label="l", server="s"), {("node", "1")}),  # type: ignore[arg-type]
     (do.AttachAddress(**NODE, provider="p", server="s"), {("node", "1")}),  # type: ignore[arg-type]
     (do.KeepConsole(**NODE, provider="p", server="s"), {("node", "1")}),  # type: ignore[arg-type]
     (do.SweepNetwork(provider="p", ports=True, floating_ips=True, why=WHY), {("network", "p")}),  # type: ignore[arg-type]
