@@ -12,7 +12,12 @@ from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.sim.client import RegionClient
 from tests.support.daemons import Site, wait_for
 
-pytestmark = [pytest.mark.zookeeper, pytest.mark.daemons]
+pytestmark = [
+    pytest.mark.zookeeper,
+    pytest.mark.daemons,
+    # The SDK warns of its own use of what it is about to remove.
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
+]
 
 NODE = "nodepool_node_id"
 URL = {"image-url": "http://images.example/a.qcow2", "checksum": "ab" * 32}
