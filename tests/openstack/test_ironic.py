@@ -13,7 +13,11 @@ from devstack.place import default_folder
 from nodepool_ng.demo.scheduler import Scheduler
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.settings import ZooKeeperSettings
+from nodepool_ng.sim.clouds_yaml import clouds_yaml
+from nodepool_ng.sim.config import parse
+from nodepool_ng.sim.http.serve import running as running_sim
 from tests.support.daemons import Site, site, wait_for
+from tests.support.machine_talk import Talk, converse
 from tests.support.real_cloud import MARKS, missing, running
 from tests.support.real_machines import RealMachines
 
@@ -170,3 +174,20 @@ def test_a_project_uses_the_machines_that_it_owns_and_no_others(place: Site, mac
         machines.clean()
         for name in mine:
             machines.ironic.patch(f"/nodes/{name}", json=[{"op": "remove", "path": "/owner"}], microversion="1.78")
+
+
+def test_simulated_machines_answer_as_real_ones_do(
+    machines: RealMachines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(machines.cloud.place.clouds_yaml))
+    with Talk("admin-system") as talk:
+        real = converse(talk)
+    settings = parse("clouds: {hall: {regions: {north: {bare_metal: {deploy: 1, undeploy: 0.1, clean: 0.1}}}}}")
+    with running_sim(settings) as sim:
+        (tmp_path / "clouds.yaml").write_text(clouds_yaml(settings, sim.url))
+        monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+        with Talk("hall", "north") as talk:
+            simulated = converse(talk)
+    assert [step for step, *_ in simulated] == [step for step, *_ in real]
+    lies = [f"{lie}\n    is {truth[1:]}" for lie, truth in zip(simulated, real, strict=True) if lie != truth]
+    assert not lies, "\n".join(lies)
