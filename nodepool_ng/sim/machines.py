@@ -5,7 +5,7 @@ A machine that was told to do something is under way at once, and there when its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from nodepool_ng.sim.calls import Call, Fate
@@ -195,7 +195,7 @@ class Machines:
                 raise Refused(409, f"An allocation with UUID {wanted} already exists.")
             if name is not None and any(each.name == name for each in self.allocations.values()):
                 raise Refused(409, f"An allocation with name {name} already exists.")
-            candidates = self._known(body.get("candidate_nodes") or ())
+            candidates = _known(self.rows.values(), body.get("candidate_nodes") or ())
             allocation = Allocation(
                 id=wanted,
                 name=name,
@@ -356,14 +356,6 @@ class Machines:
             said = "is locked by host fake-conductor, please retry after the current operation is completed."
             raise Refused(409, f"Node {machine.id} {said}")
 
-    def _known(self, names: Iterable[object]) -> list[str]:
-        """Return the ids of machines; Refused 400 where one is not there."""
-        found = {str(name): [each.id for each in self.rows.values() if name in (each.id, each.name)] for name in names}
-        missing = [name for name, ids in found.items() if not ids]
-        if missing:
-            raise Refused(400, f"Nodes cannot be found: {', '.join(missing)}")
-        return [machine for ids in found.values() for machine in ids]
-
     def _find(self, name: str) -> Machine:
         for machine in self.rows.values():
             if name in (machine.id, machine.name):
@@ -394,3 +386,12 @@ def _patched(machine: Machine, step: Mapping[str, Any]) -> None:
     else:
         within[path[0]] = value
     setattr(machine, field, within)
+
+
+def _known(machines: Iterable[Machine], names: Collection[object]) -> list[str]:
+    """Return the ids of machines given by id or name; Refused 400 where one is not there."""
+    ids = {name: machine.id for machine in machines for name in (machine.name, machine.id) if name is not None}
+    missing = [str(name) for name in names if name not in ids]
+    if missing:
+        raise Refused(400, f"Nodes cannot be found: {', '.join(missing)}")
+    return [ids[str(name)] for name in names]

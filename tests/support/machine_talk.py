@@ -83,7 +83,7 @@ class Talk:
 
 
 def converse(talk: Talk) -> list[tuple[str, int, Any]]:
-    """Enrol a machine, have it allocated, deployed and cleaned, with every mistake on the way; return the transcript."""
+    """Enrol a machine, have it allocated, deployed and cleaned, with mistakes on the way; return the transcript."""
     name = talk.name(f"talk-{uuid.uuid4().hex[:8]}", "<machine>")
     body = {"name": name, "driver": "fake-hardware", "resource_class": name, "extra": {"a": 1}}
     made = talk.say("POST", "/nodes", body, keys=("provision_state", "power_state", "instance_uuid", "maintenance"))
@@ -130,6 +130,7 @@ def _allocated(talk: Talk, node: str, name: str, machine: str) -> None:
     talk.say("DELETE", "/allocations/none")
     talk.say("GET", "/nodes/none")
     talk.say("GET", f"{node}/vifs", keys=("vifs",))
+    talk.say("GET", f"{node}/states/console", keys=("console_enabled", "console_info"))
     patch = [
         {"op": "add", "path": "/instance_info/image_source", "value": "http://127.0.0.1/a"},
         {"op": "add", "path": "/instance_info/image_checksum", "value": "ab" * 16},
