@@ -29,12 +29,12 @@ PATIENCE = 120.0  # seconds
 
 @pytest.fixture(scope="session")
 def hall() -> Iterator[RealMachines]:
-    """Ironic and what it needs, for the whole run."""
+    """Ironic, Neutron and what they need, for the whole run."""
     if why := missing():
         if os.environ.get("CI"):
             pytest.fail(why)
         pytest.skip(why)
-    with running(default_folder(), only=("ironic",)) as cloud:
+    with running(default_folder(), only=("ironic", "neutron")) as cloud:
         yield RealMachines(cloud)
 
 
@@ -157,20 +157,31 @@ def test_a_launcher_that_dies_leaves_nothing_half_done(place: Site, machines: Re
 
 
 def test_a_project_uses_the_machines_that_it_owns_and_no_others(place: Site, machines: RealMachines) -> None:
-    project = machines.cloud.project
+    """With a port of Neutron for each, as a project has them: its machines are nobody's business but its own."""
+    project, network = machines.cloud.project, machines.cloud.ci.network
     mine = sorted(machines.all())[:2]
     for name in mine:
         machines.ironic.update_node(name, owner=project)
+    theirs = network.create_port(network_id=network.find_network("private").id, name="not-ours")
     try:
-        configure(place, cloud="ci", owner=project)
+        configure(place, cloud="ci", owner=project, networks=["private"])
         zuul = launched(place)
         lent = zuul.take(zuul.wait(zuul.ask(["metal"] * 2), PATIENCE))
         active = {name for name, node in machines.all().items() if node["provision_state"] == "active"}
         assert active == set(mine)
+        ports = {port.id: port for port in network.ports(project_id=project)}
+        addresses = {fixed["ip_address"] for port in ports.values() for fixed in port.fixed_ips}
+        assert len(ports) == 3
+        assert {each.node.interface_ip for each in lent} < addresses
         for each in lent:
             zuul.give_back(zuul.use(each))
         wait_for(lambda: not place.nodes() and machines.idle(), "everything is as it was", PATIENCE)
+        wait_for(
+            lambda: [port.id for port in network.ports(project_id=project)] == [theirs.id],
+            "only the port that is not ours is left",
+        )
     finally:
+        network.delete_port(theirs)
         machines.clean()
         for name in mine:
             machines.ironic.patch(f"/nodes/{name}", json=[{"op": "remove", "path": "/owner"}], microversion="1.78")
