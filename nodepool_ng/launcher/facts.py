@@ -110,7 +110,8 @@ def _pool(world: World, plan: Plan, key: PoolKey) -> dict[str, Any]:
     facts = world.clouds.facts.get(key[0])
     quota = facts.limits if facts and not pool.ignore_provider_quota else NONE
     used_here, used_there = world.census.used_in_pool(key), world.census.used_in_provider(key[0])
-    foreign = world.clouds.foreign_use.get(key[0], NONE) + (facts.loose if facts else NONE)
+    foreign = world.clouds.foreign_use.get(key[0], NONE) + world.clouds.away.get(key[0], NONE)
+    foreign = foreign + (facts.loose if facts else NONE)
     room, provider_room = left(pool.limits, used_here), left(left(quota, foreign), used_there)
     free = tightest(room, provider_room)
     known = {label: facts.label(key[1], label) if facts else None for label in pool.labels}

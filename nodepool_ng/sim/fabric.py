@@ -106,7 +106,10 @@ class Fabric:
     def delete_port(self, caller: Caller, port_id: str, *, now: float) -> None:
         """Delete a port at once."""
         with self._gate.passing(Call.PORT_DELETE, now):
-            self._drop(self._own_port(caller, port_id), now)
+            port = self._own_port(caller, port_id)
+            if port.device_owner.startswith("baremetal:"):
+                raise Refused(403, "rule:delete_port is disallowed by policy")
+            self._drop(port, now)
 
     def list_floating_ips(self, caller: Caller, *, now: float) -> tuple[FloatingIp, ...]:
         """Return the floating IPs of the caller's project."""

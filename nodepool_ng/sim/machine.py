@@ -64,6 +64,8 @@ class Machine:
     instance: str | None = None
     allocation: str | None = None
     config_drive: Any = None
+    console: int | None = None
+    """The port of its console; None: it has none."""
     vifs: list[str] = field(default_factory=list)
     created: float = 0.0
     events: list[Event] = field(default_factory=list)

@@ -5,7 +5,7 @@ A machine that was told to do something is under way at once, and there when its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from nodepool_ng.sim.calls import Call, Fate
@@ -108,7 +108,8 @@ class Machines:
         """Change a machine's record by a JSON patch."""
         with self._gate.passing(Call.MACHINE_UPDATE, now):
             machine = self._find(name)
-            self._unlocked(machine)
+            if machine.state in UNDER_WAY:
+                raise Refused(409, f"Node {machine.id} can not be updated while a state transition is in progress.")
             for step in steps:
                 _patched(machine, step)
             return machine
@@ -189,12 +190,12 @@ class Machines:
         with self._gate.passing(Call.ALLOCATION_CREATE, now) as fault:
             wanted, name = str(body.get("uuid") or new_id(self._gate.rng)), body.get("name")
             if not body.get("resource_class"):
-                raise Refused(400, "'resource_class' is a required property")
+                raise Refused(400, "The resource_class field is mandatory when not backfilling")
             if wanted in self.allocations:
                 raise Refused(409, f"An allocation with UUID {wanted} already exists.")
             if name is not None and any(each.name == name for each in self.allocations.values()):
                 raise Refused(409, f"An allocation with name {name} already exists.")
-            candidates = [self._find(str(each), 400).id for each in body.get("candidate_nodes") or ()]
+            candidates = _known(self.rows.values(), body.get("candidate_nodes") or ())
             allocation = Allocation(
                 id=wanted,
                 name=name,
@@ -352,17 +353,14 @@ class Machines:
 
     def _unlocked(self, machine: Machine) -> None:
         if machine.state in UNDER_WAY:
-            raise Refused(
-                409,
-                f"Node {machine.id} is locked by host simulated, please retry after the current "
-                "operation is completed.",
-            )
+            said = "is locked by host fake-conductor, please retry after the current operation is completed."
+            raise Refused(409, f"Node {machine.id} {said}")
 
-    def _find(self, name: str, status: int = 404) -> Machine:
+    def _find(self, name: str) -> Machine:
         for machine in self.rows.values():
             if name in (machine.id, machine.name):
                 return machine
-        raise Refused(status, f"Node {name} could not be found.")
+        raise Refused(404, f"Node {name} could not be found.")
 
     def _allocation(self, name: str) -> Allocation:
         for allocation in self.allocations.values():
@@ -382,8 +380,18 @@ def _patched(machine: Machine, step: Mapping[str, Any]) -> None:
     within = dict(getattr(machine, field))
     if removed:
         if path[0] not in within:
-            raise Refused(400, f"Couldn't apply patch: can't remove non-existent object '{path[0]}'")
+            said = f"Couldn't apply patch '{dict(step)}'. Reason: can't remove a non-existent object '{path[0]}'"
+            raise Refused(400, said)
         del within[path[0]]
     else:
         within[path[0]] = value
     setattr(machine, field, within)
+
+
+def _known(machines: Iterable[Machine], names: Collection[object]) -> list[str]:
+    """Return the ids of machines given by id or name; Refused 400 where one is not there."""
+    ids = {name: machine.id for machine in machines for name in (machine.name, machine.id) if name is not None}
+    missing = [str(name) for name in names if name not in ids]
+    if missing:
+        raise Refused(400, f"Nodes cannot be found: {', '.join(missing)}")
+    return [ids[str(name)] for name in names]

@@ -214,7 +214,7 @@ class BareMetal(Settings):
     deploy: Span = Span(fixed=5.0)
     undeploy: Span = Span(fixed=1.0)
     clean: Span = Span(fixed=2.0)
-    newest: Annotated[str, Field(pattern=r"^1\.[0-9]{1,3}$")] = "1.99"
+    newest: Annotated[str, Field(pattern=r"^1\.[0-9]{1,3}$")] = "1.115"
 
 
 class RegionSettings(Settings):

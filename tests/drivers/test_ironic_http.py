@@ -269,7 +269,9 @@ def test_a_deployment_that_fails_tells_why(hall: Ironic, region: RegionClient) -
     failed = until(hall, server, is_(ServerStatus.FAILED))
     assert failed is not None
     assert "deploy failed" in (failed.fault or "")
+    region.change_machine(str(failed.host_id), console=7001)
     told = hall.console(server)
+    assert "console: tcp://192.0.2.1:7001" in told
     assert "power: power off" in told
     assert "deploying ERROR: Deploy step" in told
     hall.delete_server(server)

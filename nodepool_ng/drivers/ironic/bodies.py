@@ -22,7 +22,8 @@ OURS = "nodepool_ng"
 MARK_ALLOCATION = "allocation"
 RESCUES = "rescues"
 RESCUING = "rescuing"
-PORT_OWNER = "baremetal:none"
+PORT_OWNER = "nodepool_ng:machine"
+"""Neutron forbids a project to delete ports of its own whose owner is `baremetal:` something."""
 MARKS = (MARK_PROVIDER, MARK_INSTALLATION, MARK_NODE, MARK_POOL, MARK_ATTEMPT)
 _SPACE = uuid.UUID("3f0c5a52-3f1e-4b6e-8d35-8a2d4a8a3b6b")
 

@@ -217,18 +217,21 @@ class Ironic:
 
     @understanding()
     def console(self, server: ServerId) -> str:
-        """Return what Ironic knows of a deployment: state, power, the last error, and what happened to the machine."""
+        """Return what Ironic knows of a deployment: state, power, the last error, what happened to the machine, and
+        where its console can be reached, if it can."""
         machine = self._machine_with(server)
         if machine is None:
             return ""
+        node = f"/nodes/{machine['uuid']}"
+        answer = self._door.call(BARE_METAL, "GET", f"{node}/states/console", fine=(400, 403, 404))
+        info = (answer.json().get("console_info") or {}) if answer.status < 400 else {}
         events: list[RawEvent] = []
         version = self._door.microversion()
         if version is not None and version >= TELLS_HISTORY:
-            answer = self._door.call(
-                BARE_METAL, "GET", f"/nodes/{machine['uuid']}/history", params={"detail": "true"}, fine=(403, 404)
-            )
+            detail = {"detail": "true"}
+            answer = self._door.call(BARE_METAL, "GET", f"{node}/history", params=detail, fine=(403, 404))
             events = answer.json().get("history") or [] if answer.status < 400 else []
-        return as_told(machine, events)
+        return as_told(machine, events, str(info.get("url") or ""))
 
     @understanding()
     def sweep_network(
@@ -252,6 +255,9 @@ class Ironic:
 
     @understanding()
     def list_images(self) -> tuple[Image, ...]:
+        """List images as `Driver` says; none where Ironic stands alone, without a Glance."""
+        if not self._door.has(IMAGE):
+            return ()
         return images.list_images(self._door)
 
     def _lists(self) -> Lists:

@@ -246,9 +246,12 @@ def _instant(text: str | None) -> Timestamp | None:
         return None
 
 
-def as_told(machine: RawMachine, events: Iterable[RawEvent]) -> str:
-    """Return all that Ironic can tell of a deployment that failed, as lines of text."""
+def as_told(machine: RawMachine, events: Iterable[RawEvent], console: str = "") -> str:
+    """Return all that Ironic can tell of a deployment that failed, as lines of text. It keeps nothing that a machine
+    printed; `console` is where that can be watched."""
     lines = [said_of(machine), f"power: {machine.get('power_state') or 'unknown'}"]
+    if console:
+        lines.append(f"console: {console}")
     for event in events:
         lines.append(
             f"{event.get('created_at')} {event.get('event_type')} {event.get('severity')}: {event.get('event')}"

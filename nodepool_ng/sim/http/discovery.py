@@ -28,7 +28,7 @@ VERSIONS = (
     Version(service="compute", id="v2.1", path="v2.1", newest="2.96", oldest="2.1", single=True),
     Version(service="network", id="v2.0", path="v2.0"),
     Version(service="image", id="v2.9", path="v2"),
-    Version(service="baremetal", id="v1", path="v1", newest="1.99", oldest="1.1", single=True),
+    Version(service="baremetal", id="v1", path="v1", newest="1.115", oldest="1.1", single=True),
     Version(service="volume", id="v3.0", path="v3", newest="3.71", oldest="3.0"),
 )
 

@@ -41,6 +41,7 @@ def ironic(site: Site) -> list[Route]:
         ("DELETE", "/nodes/{id}", Call.MACHINE_DELETE, _remove),
         ("PUT", "/nodes/{id}/states/provision", Call.MACHINE_PROVISION, _provision),
         ("PUT", "/nodes/{id}/states/power", Call.MACHINE_POWER, _power),
+        ("GET", "/nodes/{id}/states/console", Call.MACHINE_GET, _console),
         ("PUT", "/nodes/{id}/maintenance", Call.MACHINE_MAINTENANCE, _maintain),
         ("DELETE", "/nodes/{id}/maintenance", Call.MACHINE_MAINTENANCE, _maintained),
         ("PUT", "/nodes/{id}/traits/{trait}", Call.MACHINE_UPDATE, _add_trait),
@@ -207,6 +208,12 @@ def _provision(visit: Visit) -> Reply:
 def _power(visit: Visit) -> Reply:
     visit.region.machines.set_power(visit.path["id"], str(member(visit.body, "target")), now=visit.now)
     return Reply(status=202)
+
+
+def _console(visit: Visit) -> Reply:
+    machine = visit.region.machines.get(visit.path["id"], now=visit.now)
+    info = {"type": "socat", "url": f"tcp://192.0.2.1:{machine.console}"} if machine.console is not None else None
+    return answer({"console_enabled": machine.console is not None, "console_info": info})
 
 
 def _maintain(visit: Visit) -> Reply:

@@ -11,6 +11,6 @@ def test_the_samples_load_and_say_what_they_show() -> None:
     found = load(str(ETC / "nodepool.yaml"), str(ETC / "secure.yaml"), env={})
 
     assert [complaint.what for complaint in found.warnings] == []
-    assert list(found.settings.providers) == ["east", "lab"]
+    assert list(found.settings.providers) == ["east", "lab", "hall"]
     assert found.settings.zookeeper is not None
     assert found.settings.zookeeper.hosts == ("zk.example.org:2281",)
