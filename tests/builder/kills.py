@@ -32,6 +32,7 @@ import os, sys
 from pathlib import PosixPath
 from nodepool_ng.builder import dib
 from nodepool_ng.builder.dib import BuildOrder
+from nodepool_ng.builder.limits import Limits
 dib.start({order!r}, os.environ, grace=1.0).wait()
 """
 PATIENCE = 60.0  # seconds
