@@ -6,6 +6,7 @@
 ARGS ?=
 SEEDS ?= 1000
 FUZZ ?= 20000
+GUIDED ?= 300
 BIN := .venv/bin
 
 help:
@@ -18,7 +19,7 @@ help:
 	@echo "make bench              measure; ARGS=… goes to the benchmark"
 	@echo "make simulate           try many histories with failures against the promises; SEEDS=… says how many"
 	@echo "make soak               ten minutes of failures against whole daemons; ARGS=… goes to the soak"
-	@echo "make fuzz               feed every parser of foreign bytes; FUZZ=… says with how much"
+	@echo "make fuzz               feed every parser of foreign bytes; FUZZ=… inputs, then GUIDED=… guided by coverage"
 	@echo "make clean              remove what the above made in this folder"
 
 install:
@@ -70,8 +71,9 @@ soak:
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 fuzz:
-	@.ci/setup venv test
-	@FUZZ=$(FUZZ) $(BIN)/pytest -q --timeout=3600 tests/fuzz $(ARGS)
+	@.ci/setup venv fuzz
+	@FUZZ=$(FUZZ) $(BIN)/pytest -q --timeout=3600 tests/fuzz
+	@$(BIN)/python -m tests.fuzz.guided --seconds $(GUIDED) $(ARGS)
 
 clean:
 	rm -rf .venv .state .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist ./*.egg-info

@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nodepool_ng
-from nodepool_ng.builder import leftovers
+from nodepool_ng.builder import leftovers, limits
 from nodepool_ng.builder.files import ImageFile, image_files
+from nodepool_ng.builder.limits import Limits
 from nodepool_ng.model.ids import BuildId, ImageName, Seconds
 
 DEFAULT_COMMAND = "disk-image-create"
@@ -49,6 +50,7 @@ class BuildOrder:
     elements_dir: str | None = None
     dib_cmd: str = DEFAULT_COMMAND
     timeout: Seconds = 28800.0
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def output(self) -> str:
@@ -132,6 +134,7 @@ class RunningBuild:
         process: subprocess.Popen[bytes],
         workspace: leftovers.Workspace,
         *,
+        group: Path | None,
         life: int,
         log: int,
         grace: Seconds,
@@ -139,6 +142,7 @@ class RunningBuild:
         self._order = order
         self._process = process
         self._workspace = workspace
+        self._group = group
         self._life = life
         self._log = log
         self._grace = grace
@@ -185,6 +189,8 @@ class RunningBuild:
             self._note(f"Cancelled after {duration:.0f} s")
         elif timed_out:
             self._note(f"Stopped, because it was not done after {order.timeout:.0f} s")
+        for sentence in () if self._group is None else limits.struck(self._group):
+            self._note(sentence)
         litter = leftovers.give_back(self._workspace)
         for problem in litter:
             self._note(f"Left behind: {problem}")
@@ -231,8 +237,9 @@ def start(order: BuildOrder, base_env: Mapping[str, str], *, grace: Seconds = GR
         alive, life = os.pipe()
         closing.callback(os.close, alive)
         giving_back.callback(os.close, life)
+        group = limits.group_for(workspace.directory.name, order.limits)
         process = subprocess.Popen(
-            _supervised(command, alive, lock, grace),
+            _supervised(command, alive, lock, grace, limits.told(group, order.limits)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -241,7 +248,7 @@ def start(order: BuildOrder, base_env: Mapping[str, str], *, grace: Seconds = GR
             start_new_session=True,
         )
         giving_back.pop_all()
-        return RunningBuild(order, process, workspace, life=life, log=log, grace=grace)
+        return RunningBuild(order, process, workspace, group=group, life=life, log=log, grace=grace)
 
 
 @functools.cache
@@ -254,7 +261,7 @@ def sandbox_works() -> bool:
         lock = os.memfd_create("lock")
         try:
             probe = subprocess.run(
-                [sys.executable, "-I", "-S", str(_SUPERVISE), str(alive), str(lock), "1", "sandbox", "true"],
+                [sys.executable, "-I", "-S", str(_SUPERVISE), str(alive), str(lock), "1", "sandbox", "", "true"],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 pass_fds=(alive, lock),
@@ -268,9 +275,9 @@ def sandbox_works() -> bool:
     return probe.returncode == 0
 
 
-def _supervised(command: Iterable[str], alive: int, lock: int, grace: Seconds) -> list[str]:
+def _supervised(command: Iterable[str], alive: int, lock: int, grace: Seconds, limited: str) -> list[str]:
     mode = "sandbox" if sandbox_works() else "plain"
-    return [sys.executable, "-I", "-S", str(_SUPERVISE), str(alive), str(lock), str(grace), mode, *command]
+    return [sys.executable, "-I", "-S", str(_SUPERVISE), str(alive), str(lock), str(grace), mode, limited, *command]
 
 
 def _plain_words(paths: Iterable[str]) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nodepool_ng.builder import limits
 from nodepool_ng.model.ids import BuildId, ImageName, Seconds
 
 RECORDS = ".building"
@@ -116,6 +117,7 @@ def give_back(workspace: Workspace) -> tuple[str, ...]:
     The record goes only when all is well, so the next start tries again.
     """
     directory = workspace.directory
+    limits.remove(directory.name)
     litter = [problem for mount in _mounts_below(directory) if (problem := _unmount(mount))]
     litter += [problem for loop in loops_of(directory, loops(), files_below(directory)) if (problem := _detach(loop))]
     left = _mounts_below(directory)

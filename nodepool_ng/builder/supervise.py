@@ -7,13 +7,17 @@ pipe: when the other end is closed, on purpose or because the builder died, the 
 main process alone is asked to end (diskimage-builder cleans up in an exit trap, which dies if the processes around
 it are told too), and after a grace everything is killed.
 
-    supervise.py LIFE_FD LOCK_FD GRACE_SECONDS sandbox|plain COMMAND [ARGUMENT...]
+    supervise.py LIFE_FD LOCK_FD GRACE_SECONDS sandbox|plain LIMITS COMMAND [ARGUMENT...]
+
+LIMITS are words: the path of a control group to enter, or NUMBER=VALUE, a resource limit of each process; or none.
 
 Exit status: the command's, 128 + n if signal n ended it, 126 if there is no sandbox, 127 if there is no command.
 """
 
+import contextlib
 import ctypes
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -37,7 +41,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def supervise(life: int, lock: int, grace: float, *, sandbox: bool, command: Sequence[str]) -> int:
+def supervise(
+    life: int, lock: int, grace: float, *, sandbox: bool, command: Sequence[str], limits: Sequence[str] = ()
+) -> int:
     """Run the command to its end, or until `life` is closed by the other side; return its exit status."""
     for fd in (life, lock):
         os.set_inheritable(fd, False)
@@ -50,7 +56,14 @@ def supervise(life: int, lock: int, grace: float, *, sandbox: bool, command: Seq
         _enter_namespaces()
     else:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    child = _fork_tied(lambda: _first_process(command) if sandbox else _exec(command))
+
+    def build() -> NoReturn:
+        _limit(limits)
+        if sandbox:
+            _first_process(command)
+        _exec(command)
+
+    child = _fork_tied(build)
     os.truncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()} {child}\n".encode(), 0)
     kill_all = (lambda: os.kill(child, signal.SIGKILL)) if sandbox else _kill_descendants
@@ -111,6 +124,26 @@ def _leave_within(seconds: float, status: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGALRM, lambda *_: os._exit(status))
     signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _limit(limits: Sequence[str]) -> None:
+    """Take the limits upon this process and all that descend from it. Where the machine runs out of memory, a build
+    goes before anybody else."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("500")  # some containers do not let us; the limits themselves are another matter
+    for word in limits:
+        try:
+            if word.startswith("/"):
+                with open(f"{word}/cgroup.procs", "w") as members:
+                    members.write("0")
+            else:
+                number, amount = map(int, word.split("="))
+                hard = resource.getrlimit(number)[1]
+                most = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+                resource.setrlimit(number, (most, most))
+        except OSError as error:
+            print(f"The limit {word} cannot be set: {error.strerror}", file=sys.stderr, flush=True)
+            os._exit(NO_SANDBOX)
 
 
 def _fork_tied(run: Callable[[], NoReturn]) -> int:
@@ -194,5 +227,14 @@ def _checked(result: int, what: str) -> None:
 if __name__ == "__main__":
     # a daemon blocks the signals that it waits for, and what is blocked stays so in its children
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    _life, _lock, _grace, _mode, *_command = sys.argv[1:]
-    sys.exit(supervise(int(_life), int(_lock), float(_grace), sandbox=_mode == "sandbox", command=_command))
+    _life, _lock, _grace, _mode, _limits, *_command = sys.argv[1:]
+    sys.exit(
+        supervise(
+            int(_life),
+            int(_lock),
+            float(_grace),
+            sandbox=_mode == "sandbox",
+            command=_command,
+            limits=_limits.split(),
+        )
+    )

@@ -11,6 +11,7 @@ import click
 
 from nodepool_ng.builder import dib, leftovers, preflight
 from nodepool_ng.builder.clouds import image_format
+from nodepool_ng.builder.limits import Limits
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.cli.running import run_here
 from nodepool_ng.drivers import DriverError
@@ -86,4 +87,5 @@ def _order(settings: Settings, configured: DiskImage, folder: Path) -> dib.Build
         elements_dir=settings.elements_dir,
         dib_cmd=configured.dib_cmd,
         timeout=configured.build_timeout,
+        limits=Limits(memory=configured.build_memory, processes=configured.build_processes),
     )

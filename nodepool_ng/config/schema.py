@@ -109,6 +109,8 @@ class DiskImage(Written):
     release: Release = ""
     rebuild_age: MaybeCount = None
     build_timeout: MaybeCount = None
+    build_memory: MaybeCount = None
+    build_processes: MaybeCount = None
     dib_cmd: MaybeText = None
     pause: Flag = False
     username: MaybeText = None

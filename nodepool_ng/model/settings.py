@@ -113,6 +113,9 @@ class DiskImage:
     release: str = ""
     rebuild_age: Seconds = 86400
     build_timeout: Seconds = 28800
+    build_memory: int = 0
+    """MiB that a build may use; 0: no limit."""
+    build_processes: int = 0
     dib_cmd: str = "disk-image-create"
     pause: bool = False
     username: str = "zuul"

@@ -27,10 +27,15 @@ def _upload(s: ImageSnapshot, order: str) -> Destination | None:
 
 
 def _under_way(s: ImageSnapshot, order: str) -> bool:
-    building = (key for key, build in s.builds.items() if build.state is ImageState.BUILDING)
+    """Tell whether somebody is at it. A record without a lock is what a builder left that died: nobody would ever carry
+    the order out, and what is left goes by itself."""
+    building = (
+        key for key, build in s.builds.items() if build.state is ImageState.BUILDING and key.image in s.build_locks
+    )
     uploading = (
-        Destination(key.image, key.build, key.provider)
+        to
         for key, upload in s.uploads.items()
         if upload.state is ImageState.UPLOADING
+        and (to := Destination(key.image, key.build, key.provider)) in s.upload_locks
     )
     return any(str(one) == order for one in (*building, *uploading))

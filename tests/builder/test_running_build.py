@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nodepool_ng.builder import dib, leftovers
+from nodepool_ng.builder import dib, leftovers, limits
 
 LIVES = 'exec 9> "$PULSE"; echo -n + >&9; '  # from now on the pulse beats as long as a child of this shell lives
 
@@ -77,6 +77,40 @@ def test_what_the_build_is_born_with(order, confined):
     assert (
         signals(ignored.removeprefix("SigIgn:")) & signal.valid_signals() == set()
     )  # the C library keeps two of its own
+
+
+def test_a_build_is_killed_before_anybody_else(order, confined):
+    plain = order("write; cat /proc/self/oom_score_adj")
+    dib.start(plain, os.environ).wait()
+    assert lines(plain)[0] == "500"
+
+
+HUNGRY = "python3 -c 'bytearray(300 << 20)' && echo fed"
+
+
+@pytest.mark.parametrize(("memory", "fed"), [(0, True), (4096, True), (200, False)])
+def test_memory_is_limited(order, confined, memory, fed):
+    """In a control group or, where there can be none, for each process."""
+    hungry = order(f"write; {HUNGRY}", limits=limits.Limits(memory=memory))
+    result = dib.start(hungry, os.environ).wait()
+    assert ("fed" in lines(hungry)) is fed
+    assert result.succeeded is fed
+
+
+def test_processes_are_limited_and_it_is_said(order, confined):
+    if limits.group_for("nodepool-probe", limits.Limits(processes=9)) is None:
+        pytest.skip("control groups of version 2 with their controllers cannot be made here")
+    limits.remove("nodepool-probe")
+    many = order("for i in $(seq 40); do sleep 5 & done; wait", limits=limits.Limits(processes=20))
+    dib.start(many, os.environ).wait()
+    assert any("build-processes" in line for line in lines(many))
+
+
+def test_a_limit_that_cannot_be_set_is_a_sentence_and_no_build(order, confined, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "group_for", lambda *_: tmp_path / "gone")
+    never = order("write", limits=limits.Limits(memory=9))
+    assert dib.start(never, os.environ).wait().returncode == 126
+    assert lines(never)[0] == f"The limit {tmp_path}/gone cannot be set: No such file or directory"
 
 
 def test_blanks_in_the_directory_are_hidden_from_shell_scripts(order, confined, tmp_path):
@@ -154,6 +188,7 @@ def test_a_builder_that_is_killed_takes_its_build_with_it(order, confined, pulse
                 from pathlib import PosixPath
                 from nodepool_ng.builder import dib
                 from nodepool_ng.builder.dib import BuildOrder
+                from nodepool_ng.builder.limits import Limits
                 dib.sandbox_works = lambda: {confined}
                 dib.start({build!r}, os.environ, grace=0.2).wait()
                 """

@@ -111,6 +111,20 @@ def test_a_running_build_is_seen_followed_and_cancelled(yard: Yard) -> None:
     assert builder.stop() == 0
 
 
+def test_an_order_to_a_builder_that_died_does_not_stay(yard: Yard) -> None:
+    os.mkfifo(yard.hold)
+    first = yard.builder("-first")
+    wait_for(lambda: any(row["doing"] == "building" for row in progress(yard)), "the build is seen")
+    first.kill()
+    yard.hold.unlink()
+    nodepool(yard, "image-cancel", IMAGE)
+    assert yard.place.children("/nodepool_ng/cancel") != []
+    yard.configure(images="other-images")
+    second = yard.builder("-second")
+    wait_for(lambda: yard.place.children("/nodepool_ng/cancel") == [], "the order is taken away", 60)
+    assert second.stop() == 0
+
+
 def test_an_upload_is_seen_and_cancelled_and_tried_again_later(yard: Yard) -> None:
     yard.configure(sparse="16G")
     builder = yard.builder()

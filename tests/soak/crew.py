@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.store import Children, Commit, Create, Got, Names
 from tests.support.builders import IMAGE, Yard
 from tests.support.daemons import Daemon, Site, free_port, site, wait_for
+from tests.support.line import Line
 from tests.support.proxy import Proxy
 
 SESSION = 5.0  # seconds
@@ -29,6 +30,8 @@ MOST = 40
 """max-servers of each pool."""
 REGIONS = ("north", "south")
 CHROOT = "/soak"
+NAMES = ("a", "b")
+"""Of launchers, and of builders."""
 SMALL_DISK = "small-disk"
 """Where launchers have their logs, pid files and sessions."""
 BUILDS = 2
@@ -113,6 +116,8 @@ class Crew:
     launchers: dict[str, Daemon] = field(default_factory=dict)
     builders: dict[str, Daemon] = field(default_factory=dict)
     proxies: dict[str, list[Proxy]] = field(default_factory=dict)
+    lines: dict[str, Line] = field(default_factory=dict)
+    """Where there can be such, what is between a launcher and everything else."""
     owners: dict[str, str] = field(default_factory=dict)
     """Of each launcher, how its contenders are signed."""
     _lives: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
@@ -132,11 +137,11 @@ class Crew:
         script.write_text(STAND_IN)
         script.chmod(0o755)
         self.place.start_clouds(clouds=clouds())
-        for name in ("a", "b"):
+        for name in NAMES:
             self.proxies[name] = [Proxy(("127.0.0.1", server.port)) for server in self.servers]
             self.images(name).mkdir(exist_ok=True)
             self._write(f"builder-{name}", self.images(name), self.place.zookeeper.hosts)
-            self._write(f"launcher-{name}", self.images(name), tuple(one.address for one in self.proxies[name]))
+            self._write(f"launcher-{name}", self.images(name), self._doors(name))
             self.start_builder(name)
             self.start_launcher(name)
 
@@ -146,7 +151,11 @@ class Crew:
         log = f"{SMALL_DISK}/launcher-{name}-{next(self._lives)}"
         pid = str(self.place.folder / SMALL_DISK / f"{name}.pid")
         command = self._command("nodepool-launcher", f"launcher-{name}", pid)
+        if name in self.lines:
+            command = ["ip", "netns", "exec", self.lines[name].near, *command]
         self.launchers[name] = self.place.run(command, log)
+        before |= {own for other, own in self.owners.items() if other != name}
+        # the other one, whose session may have been lost by the failure before, may register anew just now
         wait_for(lambda: bool(set(self._owners()) - before), f"launcher {name} is registered")
         (self.owners[name],) = set(self._owners()) - before
 
@@ -171,6 +180,14 @@ class Crew:
         for proxies in self.proxies.values():
             for proxy in proxies:
                 proxy.close()
+
+    def _doors(self, name: str) -> tuple[str, ...]:
+        """Return where this launcher finds ZooKeeper; the clouds are where they are for everybody else."""
+        line = self.lines.get(name)
+        if line is None:
+            return tuple(proxy.address for proxy in self.proxies[name])
+        line.as_at_home(int((self.place.folder / "port").read_text()))
+        return tuple(line.let_out(proxy.port) for proxy in self.proxies[name])
 
     def _command(self, program: str, config: str, pid: str) -> list[str]:
         script = self.place.daemon(program, start=False).argv[0]
@@ -219,8 +236,8 @@ def make_chroot(addresses: tuple[str, ...], chroot: str) -> None:
 
 
 @contextmanager
-def crew(folder: Path, count: int) -> Iterator[Crew]:
-    """A whole installation on so many ZooKeeper servers."""
+def crew(folder: Path, count: int, lines: Sequence[Line] = ()) -> Iterator[Crew]:
+    """A whole installation on so many ZooKeeper servers; its launchers are at the near ends of these lines."""
     with zookeepers(folder / "zookeeper", count) as servers:
         addresses = tuple(server.address for server in servers)
         make_chroot(addresses, CHROOT)
@@ -229,7 +246,7 @@ def crew(folder: Path, count: int) -> Iterator[Crew]:
         store.start()
         assert wait_connected(store, 30)
         with site(folder, settings) as place:
-            made = Crew(place, servers, Yard(place, store))
+            made = Crew(place, servers, Yard(place, store), lines=dict(zip(NAMES, lines, strict=False)))
             try:
                 made.open()
                 yield made

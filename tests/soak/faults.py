@@ -80,6 +80,20 @@ def silence(crew: Crew, rng: random.Random) -> None:
         proxy.mend()
 
 
+def packets_lost(crew: Crew, rng: random.Random) -> None:
+    """Each tenth packet to ZooKeeper and the clouds, for a while: TCP mends it, and takes its time."""
+    _weather(crew, loss=0.1)
+
+
+def packets_late(crew: Crew, rng: random.Random) -> None:
+    _weather(crew, delay=0.3)
+
+
+def line_dead(crew: Crew, rng: random.Random) -> None:
+    """Neither ZooKeeper nor a cloud is there, and nothing says so; what was sent before may have been done."""
+    _weather(crew, loss=1.0)
+
+
 def zookeeper_killed(crew: Crew, rng: random.Random) -> None:
     """The leader of the ensemble, or the only server."""
     leader = _zookeeper_leader(crew)
@@ -150,6 +164,9 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
         "launcher: connections reset": connections_reset,
         "launcher: cut off from ZooKeeper": cut_off,
         "launcher: ZooKeeper silent": silence,
+        "line: a tenth of the packets lost": packets_lost,
+        "line: packets late, up to 0.6 s": packets_late,
+        "line: dead for longer than a session": line_dead,
         "ZooKeeper: kill -9 of the leader": zookeeper_killed,
         "cloud: errors, lost answers, twins": cloud_lies,
         "builder: kill -9": builder_killed,
@@ -193,6 +210,13 @@ def stopped(daemon: Daemon) -> Iterator[None]:
         yield
     finally:
         daemon.signal(signal.SIGCONT)
+
+
+def _weather(crew: Crew, *, loss: float = 0.0, delay: float = 0.0) -> None:
+    line = crew.lines[crew.leader()]
+    line.weather(loss=loss, delay=delay)
+    time.sleep(BEYOND_SESSION)
+    line.weather()
 
 
 def _still_in(crew: Crew, call: str) -> None:

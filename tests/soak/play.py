@@ -3,19 +3,21 @@
 import itertools
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.blocking import call
 from nodepool_ng.zk.store import Commit, Delete
-from tests.soak.crew import BUILDS, SMALL_DISK, Crew, crew
+from tests.soak.crew import BUILDS, NAMES, SMALL_DISK, Crew, crew
 from tests.soak.faults import FAULTS, small_disks
 from tests.soak.load import Load
 from tests.soak.referee import Referee
 from tests.soak.report import Report
 from tests.support.daemons import wait_for
+from tests.support.line import NoLine, lines
 
 QUIET = "no failure"
 AT_REST = "coming to rest"
@@ -45,7 +47,13 @@ class Soak:
 def soak(folder: Path, servers: int, length: Length, rng: random.Random, report: Report) -> None:
     """Play on so many ZooKeeper servers, and put what came of it into the report."""
     state = Soak(report)
-    with small_disks(folder) as why, crew(folder, servers) as made:
+    with ExitStack() as stack:
+        without = {"disks": stack.enter_context(small_disks(folder))}
+        try:
+            between = stack.enter_context(lines(len(NAMES), random.Random(rng.random())))
+        except NoLine as error:
+            between, without["line"] = (), str(error)
+        made = stack.enter_context(crew(folder, servers, between))
         referee = Referee(made, state.broken)
         referee.plant()
         load = Load(made.place.zookeeper, rng, state.broken)
@@ -53,7 +61,7 @@ def soak(folder: Path, servers: int, length: Length, rng: random.Random, report:
         load.start()
         referee.start()
         try:
-            for kind in _kinds(length, rng, why, report):
+            for kind in _kinds(length, rng, without, report):
                 state.during = kind
                 _strike(kind, made, load, rng, report)
                 state.during = QUIET
@@ -69,11 +77,11 @@ def soak(folder: Path, servers: int, length: Length, rng: random.Random, report:
             report.broken("all of it", "SOUND: there is a traceback in a log")
 
 
-def _kinds(length: Length, rng: random.Random, no_small_disks: str, report: Report) -> Iterator[str]:
-    kinds = list(FAULTS)
-    if no_small_disks:
-        kinds = [kind for kind in kinds if not kind.startswith("disks full")]
-        report.left_out["disks full: images, state"] = no_small_disks
+def _kinds(length: Length, rng: random.Random, without: Mapping[str, str], report: Report) -> Iterator[str]:
+    """Yield what is struck next. `without`: first words of kinds that cannot be made here, and why, if there is why."""
+    reasons = {kind: why for kind in FAULTS for word, why in without.items() if why and kind.startswith(word)}
+    report.left_out |= reasons
+    kinds = [kind for kind in FAULTS if kind not in reasons]
     until = time.monotonic() + length.seconds
     for number in itertools.count():
         if number % len(kinds) == 0:

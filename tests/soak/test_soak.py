@@ -23,7 +23,7 @@ def _there_is_a_zookeeper() -> None:
         pytest.skip(str(error))
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(540)
 def test_each_failure_once_breaks_no_promise(tmp_path: Path) -> None:
     report = Report()
     soak(tmp_path, 3, Length(once=True), random.Random(SEED), report)

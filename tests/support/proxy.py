@@ -4,14 +4,19 @@ import contextlib
 import selectors
 import socket
 import threading
+from collections.abc import Callable
 
 
 class Proxy:
-    """Forwards a free loopback port to another. One thread; ended by `close`."""
+    """Forwards a free loopback port, or what a given socket listens on, to another. One thread; ended by `close`.
+    `begin` is called first in that thread."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(
+        self, target: tuple[str, int], listener: socket.socket | None = None, begin: Callable[[], None] | None = None
+    ) -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._begin = begin
+        self._listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -59,6 +64,8 @@ class Proxy:
         self._selector.close()
 
     def _run(self) -> None:
+        if self._begin is not None:
+            self._begin()
         while not self._closed:
             ready = [key.fileobj for key, _ in self._selector.select()]
             with self._lock:

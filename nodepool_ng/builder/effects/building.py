@@ -6,6 +6,7 @@ from pathlib import Path
 from nodepool_ng.builder import dib, files
 from nodepool_ng.builder.effects.locked import Settled, ensure, finish, hold, let_go
 from nodepool_ng.builder.jobs import CheckOrder, RunBuild
+from nodepool_ng.builder.limits import Limits
 from nodepool_ng.builder.outcome import Built, Lost, NotBuilt, Outcome
 from nodepool_ng.builder.world import World
 from nodepool_ng.model import image_action as do
@@ -79,6 +80,7 @@ def order_of(world: World, key: BuildKey, configured: DiskImage, formats: frozen
         elements_dir=world.settings.elements_dir,
         dib_cmd=configured.dib_cmd,
         timeout=configured.build_timeout,
+        limits=Limits(memory=configured.build_memory, processes=configured.build_processes),
     )
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nodepool_ng.drivers import MARK_INSTALLATION
-from nodepool_ng.model.gate import in_service
+from nodepool_ng.model.gate import GateState, gate_of, in_service, proves
 from nodepool_ng.model.ids import ImageName, ProviderName
 from nodepool_ng.model.image import Build, Upload
-from nodepool_ng.model.lifecycle import ImageState
+from nodepool_ng.model.lifecycle import ImageState, NodeState
+from nodepool_ng.model.node import Node
 from nodepool_ng.sim.region import Region
 from nodepool_ng.sim.virtual.process import VirtualProcess
 from nodepool_ng.sim.virtual.promise import INSTALLATION, Promise
@@ -37,12 +38,26 @@ class ImageReferee:
             if before is None or before.state is not ImageState.READY:
                 continue
             if after is not None and after.state is ImageState.READY:
+                self._stays_in_service(before, after, builder.name)
                 continue
             match before:
                 case Upload():
                     self._upload_goes(before, builder.name)
                 case Build():
                     self._build_goes(before, builder.name)
+
+    def unproven(self, before: Node | None, after: Node) -> str:
+        """Say what is wrong with the image that a node is made from; empty if nothing is."""
+        if proves(after):
+            taken = after.state is NodeState.READY or after.allocated_to is not None
+            return "a canary is not for anybody" if taken else ""
+        if before is not None and before.image_id == after.image_id:
+            return ""
+        at = paths.parse(after.image_id or "")
+        znode = self._tree.look(after.image_id) if after.image_id and isinstance(at, UploadAt) else None
+        upload = reading(after.image_id or "", at, znode.data) if znode is not None and znode.data else None  # type: ignore[arg-type]
+        gate = gate_of(upload) if isinstance(upload, Upload) else None
+        return "" if gate is None or gate.state is GateState.PASSED else f"its upload is {gate.state} at the gate"
 
     def is_ready(self, image: ImageName, provider: ProviderName) -> bool:
         """Tell whether nodes can boot from an image in a provider."""
@@ -75,6 +90,10 @@ class ImageReferee:
             for upload in uploads:
                 if upload.provider == provider and upload.external_id not in ours:
                     yield f"upload {upload.id} of {upload.image} in {provider} has no image"
+
+    def _stays_in_service(self, before: Build | Upload, after: Build | Upload, who: str) -> None:
+        if isinstance(before, Upload) and isinstance(after, Upload) and in_service(before) and not in_service(after):
+            self._breach(Promise.IMAGES, f"{who} takes upload {before.id} of {before.image} out of service")
 
     def _upload_goes(self, upload: Upload, who: str) -> None:
         """The newest one in service is what nodes boot from."""

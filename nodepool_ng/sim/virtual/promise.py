@@ -19,6 +19,7 @@ class Promise(StrEnum):
     OURS = "Nothing that is not ours is deleted, and nothing of ours before its deletion is committed."
     TIDY = "Nothing of ours outlives its record by more than the sweeps."
     IMAGES = "No image that requests depend on is deleted."
+    GATE = "No node is made for anybody from an upload that has yet to prove itself, or has failed to."
     BACK = "Whatever was struck comes back to work by itself, in time."
     LOCKED = "Every write to a node or request is made under its lock, and fails with it."
     INTENT = "The record of a launch is there before the cloud is asked for its server."

@@ -172,6 +172,8 @@ class Referee:
             self._members.setdefault((after.provider, after.pool), set()).add(node_id)
             if written.before is None and launcher is not None:
                 self._limit(after, launcher)
+        if launcher is not None and (why := self.images.unproven(before, after)):
+            self.breach(Promise.GATE, f"{launcher.name} writes node {node_id}: {why}")
         if after.attempt is not None:
             self._intents.add((node_id, after.attempt))
         if after.allocated_to is None:

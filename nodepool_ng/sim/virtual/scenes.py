@@ -7,6 +7,8 @@ from types import MappingProxyType
 from nodepool_ng.model.ids import ImageName, LabelName, PoolName, ProviderName, Seconds
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.settings import CloudImage, DiskImage, Label, Pool, PoolLabel, Provider, ProviderImage, Settings
+from nodepool_ng.sim.calls import Call
+from nodepool_ng.sim.calls import Fate as CloudFate
 from nodepool_ng.sim.virtual import events as ev
 from nodepool_ng.sim.virtual.client import After
 from nodepool_ng.sim.virtual.history import History, Setup, Stage, Verdict
@@ -19,6 +21,8 @@ FIRST = "first"
 STANDBY = "standby"
 AGAIN = f"{FIRST} again"
 """The key of a launcher's second life."""
+CANARY_TRIES = 3
+"""Servers that a launcher asks for before it gives a node up."""
 RESTART: Seconds = 2.0
 """How soon a launcher that was killed is started again, where nobody stands by."""
 
@@ -62,7 +66,7 @@ def settings(*providers: Provider, min_ready: Mapping[LabelName, int], max_ready
     )
 
 
-def with_image(plain: Settings) -> Settings:
+def with_image(plain: Settings, *, gate: bool = False) -> Settings:
     """Return the same settings, but all nodes boot from one image that builders build."""
 
     def changed(pool: Pool) -> Pool:
@@ -81,7 +85,7 @@ def with_image(plain: Settings) -> Settings:
         )
         for name, each in plain.providers.items()
     }
-    return replace(plain, providers=providers, diskimages={IMAGE: DiskImage(name=IMAGE, elements=("some",))})
+    return replace(plain, providers=providers, diskimages={IMAGE: DiskImage(name=IMAGE, elements=("some",), gate=gate)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,8 @@ class Scene:
     max_ready_age: Seconds = 0
     builder: bool = False
     """Nodes boot from an image of ours, and it is the builder that is struck."""
+    gate: bool = False
+    """The same, but uploads have to prove themselves, and it is the launcher that is struck."""
 
 
 def _job(at: Seconds, count: int = 1, **more: object) -> ev.RunJob:
@@ -144,6 +150,28 @@ SCENES: Mapping[str, Scene] = MappingProxyType(
             ),
             builder=True,
         ),
+        "gate": Scene(
+            what="a younger image comes up as a canary, and then into service",
+            min_ready=1,
+            events=(ev.BuildImage(at=30, image=IMAGE), _job(32), _job(60)),
+            gate=True,
+        ),
+        "gate shut": Scene(
+            what="the canary of a younger image does not come up, and the old image stays in service",
+            min_ready=1,
+            events=(
+                ev.BuildImage(at=30, image=IMAGE),
+                ev.CloudFault(
+                    at=30,
+                    provider=ProviderName("north"),
+                    call=Call.SERVER_CREATE,
+                    fate=CloudFate.ERROR,
+                    times=CANARY_TRIES,
+                ),
+                _job(70),
+            ),
+            gate=True,
+        ),
     }
 )
 
@@ -156,12 +184,15 @@ def history(scene: Scene, *, standby: bool, points: Mapping[int, Fate], second: 
         min_ready={SMALL: scene.min_ready},
         max_ready_age=scene.max_ready_age,
     )
+    if scene.gate:
+        chosen = with_image(chosen, gate=True)
     if scene.builder:
         return _image_history(scene, chosen, standby=standby, points=points, second=second)
     names = (FIRST, STANDBY) if standby else (FIRST,)
     setup = Setup(
         settings=chosen,
         launchers=dict.fromkeys(names, chosen),
+        builders={"builder": chosen} if scene.gate else {},
         points={FIRST: points, STANDBY if standby else AGAIN: second},
         lives={} if standby else {FIRST: RESTART},
     )

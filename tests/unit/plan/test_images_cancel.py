@@ -43,6 +43,22 @@ def test_another_builder_s_work_is_left_to_it(scene):
     assert cancels(scene) == []
 
 
+def test_another_builder_s_upload_is_left_to_it(scene):
+    scene.build(1)
+    scene.upload(1, state=ImageState.UPLOADING)
+    scene.upload_locks[to(1)] = Side.FOREIGN
+    scene.cancels = {str(to(1))}
+    assert cancels(scene) == []
+
+
+def test_an_order_to_a_builder_that_died_is_taken_away(scene):
+    scene.build(1, ImageState.BUILDING, by=THEIRS)
+    scene.build(2, by=THEIRS)
+    scene.upload(2, state=ImageState.UPLOADING)
+    scene.cancels = {str(key(1)), str(to(2))}
+    assert cancels(scene) == [(str(key(1)), None), (str(to(2)), None)]
+
+
 @pytest.mark.parametrize("order", [str(key(1)), str(to(1)), str(key(7)), "nonsense"])
 def test_an_order_about_what_is_over_is_taken_away(scene, order):
     scene.build(1)
