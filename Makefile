@@ -1,7 +1,7 @@
 # What one types in a fresh checkout. Only git, make and a Python of at least 3.11 need to be there.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick lint bench simulate soak fuzz clean
+.PHONY: help install demo test test-openstack quick lint bench simulate soak fuzz clean
 
 ARGS ?=
 SEEDS ?= 1000
@@ -12,6 +12,7 @@ help:
 	@echo "make install            prepare .venv with nodepool, nodepool-launcher, nodepool-builder, nodepool-sim"
 	@echo "make demo               watch a pool fill; ARGS=--once: check it and end"
 	@echo "make test               all tests; ARGS=… goes to pytest"
+	@echo "make test-openstack     only those on the real OpenStack services of devstack/"
 	@echo "make quick              lint, and the tests that take less than two minutes together"
 	@echo "make lint               ruff and mypy only"
 	@echo "make bench              measure; ARGS=… goes to the benchmark"
@@ -31,11 +32,18 @@ demo:
 test:
 	@.ci/step "Python packages" .ci/setup venv test
 	@.ci/step "Debian packages" .ci/setup packages
+	@.ci/step "Debian packages for OpenStack" .ci/setup packages openstack || test $$? -eq 3
 	@$(if $(strip $(ARGS)),:,.ci/step "Zuul and Nodepool 11" $(BIN)/python -m tests.support.peers)
 	@.ci/step "ruff check" $(BIN)/ruff check .
 	@.ci/step "ruff format" $(BIN)/ruff format --check .
 	@.ci/step "mypy" $(BIN)/mypy
 	@.ci/step "pytest" $(BIN)/pytest --durations=25 --durations-min=1 $(ARGS)
+
+test-openstack:
+	@.ci/setup venv test
+	@.ci/setup packages
+	@.ci/setup packages openstack
+	@$(BIN)/pytest --durations=0 --durations-min=1 -m openstack $(ARGS)
 
 quick: lint
 	@.ci/setup packages || test $$? -eq 3

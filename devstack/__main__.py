@@ -43,6 +43,7 @@ def up(folder: Path, first_port: int | None, services: tuple[str, ...]) -> None:
     OS_CLOUD=admin          the administrator
     OS_CLOUD=admin-system   the same for Ironic
     OS_CLOUD={catalogue.PROJECT}             the pool's project
+    OS_CLOUD={catalogue.FLOATING}    the same, where servers are reached by floating IPs only
     OS_CLOUD={catalogue.OTHER_PROJECT}  a project of somebody else's
 """)
 

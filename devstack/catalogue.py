@@ -15,6 +15,7 @@ from devstack.process import StackError, waited
 from devstack.settings import COMPUTE_HOSTS, EXTERNAL_PHYSNET, ZONES
 
 PROJECT = "ci"
+FLOATING = "ci-floating"
 OTHER_PROJECT = "somebody-else"
 FLAVORS = {"small": (512, 1), "medium": (2048, 2), "large": (8192, 8)}
 """Memory in MiB, and cores."""
@@ -28,16 +29,22 @@ MACHINE_PATIENCE = 120.0  # seconds
 
 def write_clouds_yaml(place: Place) -> None:
     """Write how to log in: `admin`, `admin-system` (what Ironic wants of an operator), and the projects `ci` and
-    `somebody-else`."""
+    `somebody-else`. With `ci` a server's address in the private network will do; with `ci-floating` it will not, so
+    servers get floating IPs."""
 
     def cloud(user: str, **scope: str) -> dict[str, object]:
         auth = {"auth_url": place.identity, "username": user, "password": place.password, "user_domain_id": "default"}
         return {"auth": {**auth, **scope}, "region_name": REGION, "identity_api_version": 3}
 
+    def member(project: str) -> dict[str, object]:
+        return cloud(project, project_name=project, project_domain_id="default")
+
     clouds = {
-        "admin": cloud("admin", project_name="admin", project_domain_id="default"),
+        "admin": member("admin"),
         "admin-system": cloud("admin", system_scope="all"),
-        **{name: cloud(name, project_name=name, project_domain_id="default") for name in (PROJECT, OTHER_PROJECT)},
+        PROJECT: {**member(PROJECT), "private": True},
+        FLOATING: member(PROJECT),
+        OTHER_PROJECT: member(OTHER_PROJECT),
     }
     place.clouds_yaml.touch(mode=0o600)
     place.clouds_yaml.write_text(yaml.safe_dump({"clouds": clouds}, sort_keys=False))

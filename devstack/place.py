@@ -71,6 +71,10 @@ class Place:
         """Return the path of a program of the services' own environment."""
         return str(self.venv / "bin" / name)
 
+    def requests(self, service: str) -> Path:
+        """Return the file in which an API writes a line for each request."""
+        return self.logs / f"{service}-requests.log"
+
     def url(self, service: str) -> str:
         """Return where a service's API is."""
         return f"http://{HOST}:{self.ports[service]}"

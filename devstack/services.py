@@ -16,6 +16,8 @@ from devstack.settings import COMPUTE_HOSTS
 UP_PATIENCE = 180.0  # seconds; on two busy cores a first start takes half of it
 ANSWER_PATIENCE = 10.0  # seconds
 API_THREADS = 8
+REQUEST_FORMAT = "%(method) %(uri) %(status) %(msecs) %(uagent)"
+"""One line for each request that an API has answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +163,8 @@ def _api(
             *(router if chunked else ("--http-socket", address)),
             *("--processes", str(processes), "--threads", str(API_THREADS)),
             *("--master", "--enable-threads", "--lazy-apps", "--thunder-lock", "--need-app", "--no-orphans"),
-            *("--die-on-term", "--disable-logging"),
+            "--die-on-term",
+            *("--req-logger", f"file:{place.requests(name)}", "--logformat", REQUEST_FORMAT),
             *("--buffer-size", "65535", "--socket-timeout", "60", "--add-header", "Connection: close"),
         )
 

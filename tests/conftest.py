@@ -16,7 +16,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     return report
 
 
-SLOW = frozenset({"daemons", "peers", "dib", "browser", "campaign", "soak", "slow"})
+SLOW = frozenset({"daemons", "openstack", "peers", "dib", "browser", "campaign", "soak", "slow"})
 """Markers of tests that start whole daemons, builds or other software, or play thousands of histories."""
 
 

@@ -1,0 +1,58 @@
+"""The main job on the real services: an image uploaded, a warm pool, requests served, what was used deleted."""
+
+import hashlib
+import time
+
+from tests.support import real_site as config
+from tests.support.daemons import Site, wait_for
+from tests.support.real_cloud import MARKS, RealCloud
+
+WARM = 15
+ZONES = {"az1", "az2", "az3"}
+PATIENCE = 120.0  # seconds; the control plane makes about one server in two seconds
+
+pytestmark = list(MARKS)
+
+
+def test_an_image_is_uploaded_a_pool_fills_and_requests_are_served(real_site: Site, cloud: RealCloud) -> None:
+    config.configure(real_site, min_ready=WARM)
+    began = time.monotonic()
+    since = cloud.marks()
+    builder = config.builder(real_site)
+    wait_for(lambda: config.uploaded(real_site), "the image is in service")
+    print(f"uploaded after {time.monotonic() - began:.1f} s: {cloud.calls(since)}")
+    (image,) = cloud.ci.image.images(owner=cloud.project)
+    (upload,) = config.uploads(real_site)
+    (file,) = (real_site.folder / "images").glob("*.qcow2")
+    assert (image.id, image.name, image.status) == (upload.external_id, upload.external_name, "active")
+    assert image.hash_value == hashlib.new(image.hash_algo, file.read_bytes()).hexdigest()
+    assert image.properties["kind"] == "test"
+    assert image.properties["nodepool_provider_name"] == config.PROVIDER
+
+    began, since = time.monotonic(), cloud.marks()
+    launcher = real_site.launcher()
+    wait_for(lambda: real_site.ready(WARM), f"{WARM} nodes are ready", PATIENCE)
+    print(f"{WARM} ready after {time.monotonic() - began:.1f} s: {cloud.calls(since)}")
+    nodes = real_site.nodes()
+    servers = cloud.servers()
+    assert {node.external_id for node in nodes.values()} == set(servers)
+    assert {server["OS-EXT-AZ:availability_zone"] for server in servers.values()} == ZONES
+    assert {node.az for node in nodes.values()} == ZONES
+    assert all(node.interface_ip and node.interface_ip.startswith("10.99.") for node in nodes.values())
+    for node in nodes.values():
+        assert servers[str(node.external_id)]["metadata"]["nodepool_node_id"] == node.id
+
+    zuul = real_site.scheduler()
+    one = zuul.wait(zuul.ask([config.LABEL]), PATIENCE)
+    three = zuul.wait(zuul.ask([config.LABEL] * 3), PATIENCE)
+    assert one.timing.took < 2.0
+    lent = [*zuul.take(one), *zuul.take(three)]
+    used = {each.node.external_id for each in lent}
+    for each in [zuul.use(each) for each in lent]:
+        zuul.give_back(each)
+    wait_for(lambda: not used & set(cloud.servers()), "used servers are gone", PATIENCE)
+    wait_for(lambda: real_site.ready(WARM), "the pool is full again", PATIENCE)
+    assert {node.external_id for node in real_site.nodes().values()} == set(cloud.servers())
+    assert launcher.stop() == 0
+    assert builder.stop() == 0
+    assert "Traceback" not in real_site.logs("nodepool")

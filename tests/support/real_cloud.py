@@ -1,0 +1,165 @@
+"""Real OpenStack services for tests: those of devstack/, started once for a run and stopped after it if nobody ran them
+before; and ways to look into them, and to kill them."""
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import openstack.config
+import openstack.connection
+import pytest
+
+from devstack import databases, place, process, services, stack
+from devstack.catalogue import OTHER_PROJECT, PROJECT
+from devstack.place import Place
+from devstack.services import BY_NAME
+from nodepool_ng.drivers.openstack.calls import call_name
+
+ROOT = Path(__file__).parents[2]
+US = "openstacksdk/"
+"""How the user agent of the product's calls begins; the tests' own calls have TESTS before it."""
+TESTS = "tests"
+GONE_PATIENCE = 120.0  # seconds; Nova deletes one or two servers a second
+MARKS = (
+    pytest.mark.openstack,
+    pytest.mark.zookeeper,
+    pytest.mark.timeout(900),
+    # The SDK warns of its own use of what it is about to remove.
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
+)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class RealCloud:
+    """A control plane that runs."""
+
+    def __init__(self, where: Place) -> None:
+        self.place = where
+        self.admin = self.connect("admin")
+        self.ci = self.connect(PROJECT)
+        self.other = self.connect(OTHER_PROJECT)
+
+    def connect(self, cloud: str) -> Any:
+        """Return the SDK's connection to one of the clouds of devstack's clouds.yaml."""
+        config = openstack.config.OpenStackConfig(config_files=[str(self.place.clouds_yaml)])
+        region = config.get_one(cloud=cloud)
+        return openstack.connection.Connection(config=region, app_name=TESTS, app_version="1")
+
+    @property
+    def project(self) -> str:
+        """The id of the pool's project."""
+        return str(self.ci.current_project_id)
+
+    def servers(self) -> dict[str, Any]:
+        """Return the servers of the pool's project by their ids."""
+        answer = self.ci.compute.get("/servers/detail", microversion="2.69").json()
+        return {server["id"]: server for server in answer["servers"]}
+
+    def names(self) -> list[str]:
+        return sorted(server["name"] for server in self.servers().values())
+
+    def quota(self, **limits: int) -> None:
+        """Set the quota of the pool's project in Nova."""
+        url = f"/os-quota-sets/{self.project}"
+        self.admin.compute.put(url, json={"quota_set": limits}, microversion="2.57").raise_for_status()
+
+    def sql(self, statement: str, database: str) -> list[list[str]]:
+        """Ask MariaDB."""
+        return databases.query(self.place, statement, database)
+
+    def kill(self, *names: str) -> None:
+        """End services at once, as kill -9 does."""
+        stack.down(self.place, names, at_once=True)
+
+    def start(self, *names: str) -> None:
+        """Start services and wait until they answer."""
+        for name in names:
+            services.start(self.place, BY_NAME[name])
+        for name in names:
+            services.wait_until_up(self.place, BY_NAME[name])
+
+    def marks(self) -> dict[str, int]:
+        """Return how long each API's list of requests is by now, for `calls`."""
+        return {name: _size(self.place.requests(name)) for name in ("keystone", "nova", "neutron", "glance")}
+
+    def calls(self, since: dict[str, int]) -> Counter[str]:
+        """Return how often the product has called what since the marks were taken, as `nova POST server`."""
+        found: Counter[str] = Counter()
+        for name, size in since.items():
+            with self.place.requests(name).open("rb") as log:
+                log.seek(size)
+                lines = log.read().decode(errors="replace").splitlines()
+            found.update(f"{name} {_what(line)}" for line in lines if _agent(line).startswith(US))
+        return found
+
+    def clean(self) -> None:
+        """Delete all that the pool's project has, and give it its quota back."""
+        self.quota(instances=100, cores=400, ram=1024 * 1024)
+        for server in self.servers():
+            self.ci.compute.delete_server(server, ignore_missing=True)
+        deadline = time.monotonic() + GONE_PATIENCE
+        while self.servers():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"servers are still there: {self.names()}")
+            time.sleep(1)
+        for address in self.ci.network.ips(project_id=self.project):
+            self.ci.network.delete_ip(address)
+        for port in self.ci.network.ports(project_id=self.project):
+            self.ci.network.delete_port(port)
+        for image in self.ci.image.images(owner=self.project):
+            self.ci.image.delete_image(image, ignore_missing=True)
+        for key in self.ci.compute.keypairs():
+            self.ci.compute.delete_keypair(key)
+
+
+def missing() -> str | None:
+    """Return why the services cannot be run on this machine; None when they can."""
+    path = f"/usr/lib/rabbitmq/bin:/usr/sbin:{os.environ.get('PATH', os.defpath)}"
+    programs = ("mariadbd", "mariadb-install-db", "mariadb-dump", "rabbitmq-server", "memcached", "epmd")
+    absent = [name for name in programs if shutil.which(name, path=path) is None]
+    return f"there is no {', '.join(absent)}: .ci/setup packages openstack" if absent else None
+
+
+@contextmanager
+def running(folder: Path, only: Sequence[str] = ()) -> Iterator[RealCloud]:
+    """Have the services up; those that did not run before are stopped at the end."""
+    known = place.find(folder)
+    wanted = stack.with_needs(only) if only else list(BY_NAME)
+    before = {name for name in wanted if known is not None and process.running(known, name) is not None}
+    options = list(itertools.chain.from_iterable(("--only", name) for name in only))
+    argv = [sys.executable, "-m", "devstack", "--folder", str(folder), "up", *options]
+    subprocess.run(argv, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    where = place.find(folder)
+    assert where is not None
+    try:
+        yield RealCloud(where)
+    finally:
+        if fresh := [name for name in wanted if name not in before]:
+            stack.down(where, fresh)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _agent(line: str) -> str:
+    """Return the user agent of a request's line: `METHOD URI STATUS MILLISECONDS AGENT`."""
+    return line.split(" ", 4)[-1]
+
+
+def _what(line: str) -> str:
+    method, uri, *_ = line.split(" ")
+    path = re.sub(r"^/v[0-9.]+", "", uri.partition("?")[0])
+    return f"{method} {call_name(_UUID.sub('ID', path)) or '/'}"

@@ -1,0 +1,91 @@
+"""Configuration of daemons that work on the real services."""
+
+from devstack import catalogue
+from nodepool_ng.model.image import Upload
+from nodepool_ng.model.lifecycle import ImageState
+from nodepool_ng.zk import codec, paths
+from nodepool_ng.zk.paths import UploadAt
+from nodepool_ng.zk.store import Got
+from tests.support.daemons import Daemon, Site
+
+STAND_IN = """#!/bin/bash
+set -e
+while [ $# -gt 0 ]; do
+    case $1 in
+        -o) out=$2; shift ;;
+    esac
+    shift
+done
+head -c 3000000 /dev/urandom > "$out.raw"
+qemu-img convert -f raw -O qcow2 "$out.raw" "$out.qcow2"  # Glance looks whether it is one
+rm "$out.raw"
+md5sum "$out.qcow2" > "$out.qcow2.md5"
+sha256sum "$out.qcow2" > "$out.qcow2.sha256"
+"""
+IMAGE = "tiny"
+LABEL = "small"
+PROVIDER = "real"
+
+
+def configure(
+    place: Site, *, min_ready: int = 0, max_servers: int = 40, labels: dict[str, int] | None = None, **provider: object
+) -> None:
+    """Write nodepool.yaml: an image that a stand-in for disk-image-create makes, and a pool in the real cloud.
+
+    `labels` says how many of each label are kept ready, beside `min_ready` of the usual one.
+    """
+    script = place.folder / "dib stand-in"
+    script.write_text(STAND_IN)
+    script.chmod(0o755)
+    wanted = {LABEL: min_ready, **(labels or {})}
+    place.configure(
+        **{
+            "images-dir": str(place.folder / "images"),
+            "build-log-dir": str(place.folder / "logs"),
+            "labels": [{"name": name, "min-ready": count} for name, count in wanted.items()],
+            "diskimages": [{"name": IMAGE, "elements": ["one"], "dib-cmd": f"'{script}'"}],
+            "providers": [
+                {
+                    "name": PROVIDER,
+                    "cloud": catalogue.PROJECT,
+                    "launch-timeout": 300,
+                    "diskimages": [{"name": IMAGE, "meta": {"kind": "test"}}],
+                    "pools": [pool("main", wanted, max_servers)],
+                    **provider,
+                }
+            ],
+        }
+    )
+
+
+def pool(name: str, labels: dict[str, int], max_servers: int) -> dict[str, object]:
+    """Return a pool whose servers are not logged into: fake hosts have no machines to log into."""
+    return {
+        "name": name,
+        "max-servers": max_servers,
+        "host-key-checking": False,
+        "labels": [{"name": label, "diskimage": IMAGE, "flavor-name": "small"} for label in labels],
+    }
+
+
+def builder(place: Site) -> Daemon:
+    """Start a builder."""
+    return place.daemon("nodepool-builder", "-c", str(place.config), "-d", "-p", str(place.folder / "builder.pid"))
+
+
+def uploads(place: Site) -> list[Upload]:
+    """Return the records of all uploads of the image to the provider."""
+    found = []
+    for build in place.children(paths.builds(IMAGE)):
+        for path in place.children(f"{build}/providers/{PROVIDER}/images"):
+            got, at = place.read(path), paths.parse(path)
+            if isinstance(got, Got) and got.data and isinstance(at, UploadAt):
+                record = codec.decode(path, at, got.data)
+                assert isinstance(record, Upload), record
+                found.append(record)
+    return found
+
+
+def uploaded(place: Site) -> bool:
+    """Tell whether the image is in service in the provider."""
+    return any(upload.state is ImageState.READY for upload in uploads(place))
