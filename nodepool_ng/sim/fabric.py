@@ -302,7 +302,7 @@ class Fabric:
     def _own_floating(self, caller: Caller, floating_id: str) -> FloatingIp:
         floating = self.floating_ips.get(floating_id)
         if floating is None or floating.project != caller.project:
-            raise not_found("Floating IP", floating_id)
+            raise Refused(404, f"Floating IP {floating_id} could not be found")
         return floating
 
     def _own_group(self, caller: Caller, group_id: str) -> SecurityGroup:
