@@ -111,7 +111,7 @@ class Images:
         with self._gate.counting(Call.IMAGE_UPLOAD):
             image = self._own(caller, image_id)
             if image.saving or image.content is not None:
-                raise Refused(409, f"Image status transition from {image.status(now)} to saving is not allowed.")
+                raise Refused(409, f"Image status transition from {image.status(now)} to saving is not allowed")
             self._put(replace(image, saving=True, updated=now))
         return fault
 

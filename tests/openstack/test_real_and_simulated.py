@@ -12,7 +12,7 @@ from nodepool_ng.sim.clouds_yaml import clouds_yaml
 from nodepool_ng.sim.config import parse
 from nodepool_ng.sim.http.serve import running
 from tests.support.real_cloud import MARKS, RealCloud
-from tests.support.transcript import NEEDED, Talk, differences, lacks, play
+from tests.support.transcript import Talk, differences, lacks, play
 
 CLOUD = """\
 clouds:
@@ -28,6 +28,9 @@ clouds:
           - {name: private, cidrs: [10.99.0.0/16]}
           - {name: public, cidrs: [10.98.0.0/16], external: true, shared: false}
 """
+FAKE_HOSTS = ".status is 'ACTIVE' instead of 'DOWN'"
+"""Ports of fake hosts stay down, since no agent plugs them, and so do floating IPs on them; servers are up for all
+that."""
 SCHEMA = ("Invalid input", "does not match schema", "is a required property", "The request lacks", "Invalid time")
 """Complaints about the form of a request, whose words come from a library for JSON schemas: only that they are made is
 compared."""
@@ -66,8 +69,8 @@ def test_both_say_the_same(cloud: RealCloud, simulated: Talk, tmp_path: Path) ->
         if theirs.status != ours.status:
             wrong.append(f"{step}: {theirs.status} ({theirs.text}), but simulated {ours.status} ({ours.text})")
             continue
-        wrong += [f"{step}: {each}" for each in differences(theirs.shape, ours.shape)]
-        wrong += [f"{step}: simulated without {each}" for each in lacks(theirs.shape, ours.shape, NEEDED)]
+        wrong += [f"{step}: {each}" for each in differences(theirs.shape, ours.shape) if not each.endswith(FAKE_HOSTS)]
+        wrong += [f"{step}: simulated without {each}" for each in lacks(theirs.shape, ours.shape)]
         if theirs.status >= 400:
             one, other = (type(refusal("", said.status, said.text)) for said in (theirs, ours))
             assert one is other, step

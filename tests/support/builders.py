@@ -31,7 +31,6 @@ if [ -p "$HOLD" ]; then
     read -r _ < "$HOLD"
 fi
 for format in $formats; do
-    [ -n "$SPARSE" ] && truncate -s "$SPARSE" "$out.$format" && continue
     # Glance looks whether the bytes are of the format that they are said to have
     case $format in
         qcow2) printf 'QFI\\373' ;;
@@ -39,6 +38,7 @@ for format in $formats; do
         vhdx) printf vhdxfile ;;
         vmdk) printf KDMV ;;
     esac > "$out.$format"
+    [ -n "$SPARSE" ] && truncate -s "$SPARSE" "$out.$format" && continue
     head -c 300000 /dev/urandom >> "$out.$format"
     md5sum "$out.$format" > "$out.$format.md5"
     sha256sum "$out.$format" > "$out.$format.sha256"

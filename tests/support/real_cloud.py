@@ -80,8 +80,11 @@ class RealCloud:
             url = f"/os-quota-sets/{self.project}"
             self.admin.compute.put(url, json={"quota_set": limits}, microversion="2.57").raise_for_status()
         if neutrons:
+            # without force no quota may be less than what is used already
             quota = {{"ports": "port", "floating_ips": "floatingip"}[name]: limit for name, limit in neutrons.items()}
-            self.admin.network.put(f"/quotas/{self.project}", json={"quota": quota}).raise_for_status()
+            self.admin.network.put(
+                f"/quotas/{self.project}", json={"quota": {**quota, "force": True}}
+            ).raise_for_status()
 
     def sql(self, statement: str, database: str) -> list[list[str]]:
         """Ask MariaDB."""

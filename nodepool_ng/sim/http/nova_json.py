@@ -89,6 +89,7 @@ def server_json(server: Server, *, now: float, embedded: bool, here: str) -> dic
         "security_groups": [{"name": name} for name in server.ask.security_groups],
     }
     if status is Status.DELETED:
+        shown["metadata"] = {}  # Nova deletes them with the server
         for word in ("progress", "security_groups"):
             del shown[word]
     if status is Status.ERROR and server.fault is not None:
