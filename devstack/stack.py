@@ -29,7 +29,7 @@ def install(place: Place, say: Say) -> None:
     shutil.rmtree(place.venv, ignore_errors=True)
     place.venv.parent.mkdir(parents=True, exist_ok=True)
     env = services.environment(place)
-    pip = [place.program("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [place.program("python"), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     subprocess.run([sys.executable, "-m", "venv", str(place.venv)], check=True)
     # the list is complete, so pip has nothing to work out
     done = subprocess.run([*pip, "--no-deps", "--requirement", str(CONSTRAINTS)], check=False)

@@ -118,10 +118,19 @@ def _with_server(
         case ServerStatus.ACTIVE if server.addresses.interface_ip:
             return _reachable(s, node, provider, label, server)
         case _ if s.now >= deadline:
-            trouble = Trouble.NETWORK if server.status is ServerStatus.ACTIVE else Trouble.CREATE_TIMEOUT
-            return _again(s, node, provider, f"not up after {provider.launch_timeout:g} s", trouble)
+            return _late(s, node, provider, server)
         case _:
             return Wait(deadline)
+
+
+def _late(s: Snapshot, node: Node, provider: Provider, server: Server) -> Progress:
+    """Give up a server whose time is over; one that is up all the same has no address, or none that is of use here."""
+    if server.status is not ServerStatus.ACTIVE:
+        detail = f"not up after {provider.launch_timeout:g} s"
+        return _again(s, node, provider, detail, Trouble.CREATE_TIMEOUT)
+    has = f"only {server.addresses.private_ipv4}, which clouds.yaml does not call reachable"
+    detail = f"up, but without an address of use: it has {has if server.addresses.private_ipv4 else 'none'}"
+    return _again(s, node, provider, detail, Trouble.NETWORK)
 
 
 def configured(s: Snapshot, node: Node) -> tuple[Provider | None, PoolLabel | None]:

@@ -271,7 +271,11 @@ class Fabric:
             if fixed is None:
                 raise Refused(400, f"Bad floatingip request: Port {port_id} has no fixed IPv4 address.")
             if any(other.id != floating.id for other in self.floating_of(port_id)):
-                raise Refused(409, f"Cannot associate floating IP with port {port_id}: it already has one.")
+                raise Refused(
+                    409,
+                    f"Cannot associate floating IP {floating.address} ({floating.id}) with port {port_id} using fixed "
+                    f"IP {fixed}, as that fixed IP already has a floating IP on external network {floating.network}.",
+                )
         self.floating_ips[floating.id] = moved = replace(floating, port=port_id, fixed=fixed)
         for changed in {before, port_id}:
             self._tell(changed, now)
@@ -305,7 +309,7 @@ class Fabric:
     def _own_floating(self, caller: Caller, floating_id: str) -> FloatingIp:
         floating = self.floating_ips.get(floating_id)
         if floating is None or floating.project != caller.project:
-            raise not_found("Floating IP", floating_id)
+            raise Refused(404, f"Floating IP {floating_id} could not be found")
         return floating
 
     def _own_group(self, caller: Caller, group_id: str) -> SecurityGroup:

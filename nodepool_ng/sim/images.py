@@ -29,6 +29,8 @@ class Content:
     size: int
     md5: str
     sha512: str
+    format: str | None = None
+    """The disk format that they show, None where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,7 @@ class Images:
             image_id = str(wanted.get("id") or new_id(self._gate.rng))
             if image_id in self.rows:
                 raise Refused(409, f"Image ID {image_id} already exists!")
+            _check(wanted)
             return self._put(_changed(_blank(image_id, caller.project, now), wanted, now))
 
     def begin_upload(self, caller: Caller, image_id: str, *, now: float) -> Fault | None:
@@ -108,7 +111,7 @@ class Images:
         with self._gate.counting(Call.IMAGE_UPLOAD):
             image = self._own(caller, image_id)
             if image.saving or image.content is not None:
-                raise Refused(409, f"Image status transition from {image.status(now)} to saving is not allowed.")
+                raise Refused(409, f"Image status transition from {image.status(now)} to saving is not allowed")
             self._put(replace(image, saving=True, updated=now))
         return fault
 
@@ -117,6 +120,13 @@ class Images:
         image = self.rows.get(image_id)
         if image is None:
             raise Refused(410, f"Image {image_id} was deleted during its upload.")
+        if image.disk_format in _TOLD_APART and content.format not in (None, image.disk_format):
+            self._put(replace(image, saving=False, updated=now))
+            raise Refused(
+                415,
+                "The request media type application/octet-stream is not supported by this server. "
+                f"Image disk_format {image.disk_format} does not match stream data {content.format}",
+            )
         stuck = fault is not None and fault.fate is Fate.STUCK
         active = NEVER if stuck else now + self._gate.settings.image_activation.draw(self._gate.rng)
         self._put(replace(image, content=content, active_from=active, updated=now))
@@ -131,12 +141,16 @@ class Images:
     def update(self, caller: Caller, image_id: str, changes: Mapping[str, object], *, now: float) -> Image:
         """Change fields or properties; None takes a property away."""
         with self._gate.passing(Call.IMAGE_UPDATE, now):
-            return self._put(_changed(self._own(caller, image_id), changes, now))
+            image = self._own(caller, image_id)
+            for name in changes:
+                if name in _READ_ONLY:
+                    raise Refused(403, f"Attribute '{name}' is read-only.")
+            return self._put(_changed(image, changes, now))
 
     def delete(self, caller: Caller, image_id: str, *, now: float) -> None:
         """Delete an image at once."""
         with self._gate.passing(Call.IMAGE_DELETE, now):
-            image = self._own(caller, image_id)
+            image = self._own(caller, image_id, "Failed to find image {} to delete")
             if image.protected:
                 raise Refused(403, f"Image {image_id} is protected and cannot be deleted.")
             del self.rows[image_id]
@@ -151,7 +165,7 @@ class Images:
         """Return the image a server is to boot from; Refused 400 when it cannot."""
         image = self.rows.get(image_id)
         if image is None or not _visible(image, caller):
-            raise Refused(400, f"Can not find requested image {image_id}")
+            raise Refused(400, "Can not find requested image")
         if image.status(now) is not ImageStatus.ACTIVE:
             raise Refused(400, f"Image {image_id} is not active.")
         return image
@@ -160,14 +174,14 @@ class Images:
         self.rows[image.id] = image
         return image
 
-    def _seen(self, caller: Caller, image_id: str) -> Image:
+    def _seen(self, caller: Caller, image_id: str, otherwise: str = "No image found with ID {}") -> Image:
         image = self.rows.get(image_id)
         if image is None or not _visible(image, caller):
-            raise Refused(404, f"No image found with ID {image_id}")
+            raise Refused(404, otherwise.format(image_id))
         return image
 
-    def _own(self, caller: Caller, image_id: str) -> Image:
-        image = self._seen(caller, image_id)
+    def _own(self, caller: Caller, image_id: str, otherwise: str = "No image found with ID {}") -> Image:
+        image = self._seen(caller, image_id, otherwise)
         if image.project != caller.project:
             raise Refused(403, f"You are not permitted to change image {image_id}.")
         return image
@@ -177,6 +191,26 @@ _PLAIN_FIELDS = frozenset({"name", "visibility", "disk_format", "container_forma
 _READ_ONLY = frozenset(
     {"id", "status", "created_at", "updated_at", "size", "checksum", "owner", "schema", "file", "self"}
 )
+
+
+_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop", "gpt")
+_TOLD_APART = ("qcow2", "raw", "vhd", "vhdx", "vmdk")
+_BEGINS = {b"QFI\xfb": "qcow2", b"vhdxfile": "vhdx", b"KDMV": "vmdk", b"conectix": "vhd"}
+_OTHER_FIELDS = frozenset({"name", "visibility", "min_disk", "min_ram", "protected", "os_hidden", "tags", "locations"})
+
+
+def format_of(head: bytes) -> str:
+    """Return the disk format that the first bytes of an image show, as Glance finds it; what shows none is raw."""
+    return next((name for begins, name in _BEGINS.items() if head.startswith(begins)), "raw")
+
+
+def _check(wanted: Mapping[str, object]) -> None:
+    wrong = "Provided object does not match schema 'image'"
+    if wanted.get("disk_format") not in (None, *_FORMATS):
+        raise Refused(400, f"{wrong}: {wanted['disk_format']!r} is not one of {[None, *_FORMATS]}")
+    for name, value in wanted.items():
+        if name not in _OTHER_FIELDS and not isinstance(value, str | None):
+            raise Refused(400, f"{wrong}: {value!r} is not of type 'string'")
 
 
 def _visible(image: Image, caller: Caller) -> bool:

@@ -104,7 +104,7 @@ class Region:
         """Return one key pair."""
         with self.gate.passing(Call.KEYPAIR_GET, now):
             if name not in self.settings.key_pairs:
-                raise not_found("Keypair", name)
+                raise Refused(404, f"Keypair {name} not found for user {caller.user}")
             return self._key_pair(name)
 
     def create_key_pair(self, caller: Caller, name: str, public_key: str, *, now: float) -> KeyPair:
@@ -123,7 +123,7 @@ class Region:
         """Take a key pair away."""
         with self.gate.passing(Call.KEYPAIR_DELETE, now):
             if name not in self.settings.key_pairs:
-                raise not_found("Keypair", name)
+                raise Refused(404, f"Keypair {name} not found for user {caller.user}")
             left = tuple(each for each in self.settings.key_pairs if each != name)
             self.gate.change(self.settings.model_copy(update={"key_pairs": left}))
 

@@ -158,7 +158,12 @@ class Servers:
                 raise Refused(400, f"Unable to find security_group with name or id '{group}'")
         networks = self._networks(ask)
         for port_id in ask.ports:
-            self._fabric.adoptable(caller, port_id)
+            try:
+                self._fabric.adoptable(caller, port_id)
+            except Refused as refused:
+                if refused.status != 404:
+                    raise
+                raise Refused(400, f"Port id {port_id} could not be found.") from refused
         self._check_quota(caller.project, flavor)
         if not self._fabric.room_for(caller.project, len(networks)):
             raise Refused(403, "Maximum number of ports exceeded")

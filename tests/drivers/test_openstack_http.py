@@ -51,6 +51,7 @@ clouds:
           - {name: inner, cidrs: [10.0.0.0/16]}
           - {name: outer, cidrs: [198.18.0.0/16], external: true}
 """
+QCOW2 = b"QFI\xfb"  # how every such file begins
 LABEL = PoolLabel(name="small", cloud_image="base", min_ram=1024, networks=("outer",))
 INNER = PoolLabel(name="inner", cloud_image="base", min_ram=1024, networks=("inner",))
 POOL = Pool(name="main", provider="acme-north", labels={"small": LABEL})
@@ -321,7 +322,7 @@ def order_of(path, **more) -> ImageOrder:
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "image.qcow2"
-    path.write_bytes(os.urandom(3_500_000))
+    path.write_bytes(QCOW2 + os.urandom(3_500_000 - len(QCOW2)))
     return path
 
 
@@ -385,7 +386,7 @@ def test_an_upload_is_broken_off_in_time_or_when_the_file_changes(sim, region, f
 
 def test_two_uploads_at_once_do_not_mix(north, file, tmp_path):
     other = tmp_path / "other.qcow2"
-    other.write_bytes(os.urandom(2_000_000))
+    other.write_bytes(QCOW2 + os.urandom(2_000_000))
     ids: list[str] = []
     threads = [
         threading.Thread(target=lambda path=path: ids.append(north.upload_image(order_of(path), lambda sent: None)))

@@ -3,11 +3,18 @@
 import hashlib
 import time
 
+from devstack import catalogue
 from tests.support import real_site as config
 from tests.support.daemons import Site, wait_for
 from tests.support.real_cloud import MARKS, RealCloud
 
 WARM = 15
+LIVES = 8
+BY_THE_CLOCK = frozenset(
+    {"nova GET servers_detail", "nova GET limits", "nova GET os-availability-zone", "nova GET flavors_detail"}
+    | {"neutron GET networks", "neutron GET floatingips", "neutron GET ports", "glance GET images"}
+)
+"""Calls that are made every so often, however many nodes there are."""
 ZONES = {"az1", "az2", "az3"}
 PATIENCE = 120.0  # seconds; the control plane makes about one server in two seconds
 
@@ -56,3 +63,44 @@ def test_an_image_is_uploaded_a_pool_fills_and_requests_are_served(real_site: Si
     assert launcher.stop() == 0
     assert builder.stop() == 0
     assert "Traceback" not in real_site.logs("nodepool")
+
+
+def test_a_node_costs_one_create_and_one_delete(real_site: Site, cloud: RealCloud) -> None:
+    config.ready_made(real_site, cloud, min_ready=2)
+    real_site.launcher()
+    wait_for(lambda: real_site.ready(2), "two nodes are ready", PATIENCE)
+    zuul = real_site.scheduler()
+    began, since = time.monotonic(), cloud.marks()
+    used = set()
+    for _ in range(LIVES):
+        (lent,) = zuul.take(zuul.wait(zuul.ask([config.LABEL]), PATIENCE))
+        used.add(lent.node.external_id)
+        zuul.give_back(zuul.use(lent))
+    wait_for(lambda: real_site.ready(2) and not used & set(cloud.servers()), "all lives are over", PATIENCE)
+    took, calls = time.monotonic() - began, cloud.calls(since)
+    print(f"{LIVES} lives in {took:.1f} s: {calls}")
+    of_nodes = {name: number for name, number in calls.items() if name not in BY_THE_CLOCK}
+    assert of_nodes == {"nova POST servers": LIVES, "nova DELETE server": LIVES}
+    assert calls["nova GET servers_detail"] <= took + 5, "lists go by the clock, one a second at most"
+
+
+def test_servers_on_an_inner_network_get_floating_ips_which_go_with_them(real_site: Site, cloud: RealCloud) -> None:
+    config.ready_made(real_site, cloud, min_ready=2, cloud_name=catalogue.FLOATING)
+    real_site.launcher()
+    wait_for(lambda: real_site.ready(2), "two nodes are ready", PATIENCE)
+    nodes = real_site.nodes()
+    floating = {address.floating_ip_address: address for address in cloud.ci.network.ips(project_id=cloud.project)}
+    assert {node.interface_ip for node in nodes.values()} == set(floating)
+    assert all(str(node.private_ipv4).startswith("10.99.") for node in nodes.values())
+    zuul = real_site.scheduler()
+    (lent,) = zuul.take(zuul.wait(zuul.ask([config.LABEL]), PATIENCE))
+    zuul.give_back(zuul.use(lent))
+    wait_for(lambda: real_site.ready(2) and lent.node.id not in real_site.nodes(), "it is replaced", PATIENCE)
+    wait_for(
+        lambda: (
+            {node.interface_ip for node in real_site.nodes().values()}
+            == {address.floating_ip_address for address in cloud.ci.network.ips(project_id=cloud.project)}
+        ),
+        "no floating IP is left over",
+        PATIENCE,
+    )

@@ -28,7 +28,7 @@ MIB = 1 << 20
 
 
 def test_an_image_is_uploaded_from_a_stream(north, sim, tmp_path):
-    content = os.urandom(4 * MIB)
+    content = b"QFI\xfb" + os.urandom(4 * MIB)
     path = tmp_path / "image.qcow2"
     path.write_bytes(content)
     with path.open("rb") as stream:
@@ -227,3 +227,14 @@ def test_the_command_says_what_is_wrong_with_its_file(tmp_path):
     assert run.returncode == 1
     assert run.stderr.count("\n") == 1
     assert f"{config}:1:35: clouds.acme.regions.north.boot: " in run.stderr
+
+
+def test_bytes_of_another_format_are_refused_as_glance_does(north):
+    image = north.image.post("/images", json={"name": "deb", "disk_format": "qcow2", "container_format": "bare"}).json()
+    octets = {"Content-Type": "application/octet-stream"}
+    refused = north.image.put(f"/images/{image['id']}/file", data=b"raw" * 99, headers=octets)
+    assert refused.status_code == 415
+    assert "does not match stream data raw" in refused.text
+    assert north.image.get(f"/images/{image['id']}").json()["status"] == "queued"
+    taken = north.image.put(f"/images/{image['id']}/file", data=b"QFI\xfb" + b"rest" * 99, headers=octets)
+    assert taken.status_code == 204

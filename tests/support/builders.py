@@ -31,8 +31,15 @@ if [ -p "$HOLD" ]; then
     read -r _ < "$HOLD"
 fi
 for format in $formats; do
+    # Glance looks whether the bytes are of the format that they are said to have
+    case $format in
+        qcow2) printf 'QFI\\373' ;;
+        vhd) printf conectix ;;
+        vhdx) printf vhdxfile ;;
+        vmdk) printf KDMV ;;
+    esac > "$out.$format"
     [ -n "$SPARSE" ] && truncate -s "$SPARSE" "$out.$format" && continue
-    head -c 300000 /dev/urandom > "$out.$format"
+    head -c 300000 /dev/urandom >> "$out.$format"
     md5sum "$out.$format" > "$out.$format.md5"
     sha256sum "$out.$format" > "$out.$format.sha256"
 done

@@ -139,7 +139,7 @@ class Site:
         """Read; again when the server went away meanwhile, since no answer does not mean that nothing is there."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            answers = call(self._store(), verbs)
+            answers = call(self.store(), verbs)
             lost = any(isinstance(answer, Failure) and answer.problem in UNKNOWN_OUTCOME for answer in answers)
             if not lost or time.monotonic() > deadline:
                 return answers
@@ -158,7 +158,8 @@ class Site:
         self._schedulers.append(made)
         return made
 
-    def _store(self) -> KazooStore:
+    def store(self) -> KazooStore:
+        """Return the way to ZooKeeper's records that this site uses itself."""
         if self._eyes is None:
             self._eyes = KazooStore(self.zookeeper)
             self._eyes.start()

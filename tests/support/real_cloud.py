@@ -67,10 +67,24 @@ class RealCloud:
     def names(self) -> list[str]:
         return sorted(server["name"] for server in self.servers().values())
 
+    def image(self, name: str) -> str:
+        """Have an image in the pool's project; return its id."""
+        formats = {"disk_format": "raw", "container_format": "bare"}
+        made = self.ci.image.create_image(name, data=os.urandom(100_000), validate_checksum=False, **formats)
+        return str(made.id)
+
     def quota(self, **limits: int) -> None:
-        """Set the quota of the pool's project in Nova."""
-        url = f"/os-quota-sets/{self.project}"
-        self.admin.compute.put(url, json={"quota_set": limits}, microversion="2.57").raise_for_status()
+        """Set quotas of the pool's project: of `ports` and `floating_ips` in Neutron, of all others in Nova."""
+        neutrons = {name: limits.pop(name) for name in ("ports", "floating_ips") if name in limits}
+        if limits:
+            url = f"/os-quota-sets/{self.project}"
+            self.admin.compute.put(url, json={"quota_set": limits}, microversion="2.57").raise_for_status()
+        if neutrons:
+            # without force no quota may be less than what is used already
+            quota = {{"ports": "port", "floating_ips": "floatingip"}[name]: limit for name, limit in neutrons.items()}
+            self.admin.network.put(
+                f"/quotas/{self.project}", json={"quota": {**quota, "force": True}}
+            ).raise_for_status()
 
     def sql(self, statement: str, database: str) -> list[list[str]]:
         """Ask MariaDB."""
@@ -92,18 +106,24 @@ class RealCloud:
         return {name: _size(self.place.requests(name)) for name in ("keystone", "nova", "neutron", "glance")}
 
     def calls(self, since: dict[str, int]) -> Counter[str]:
-        """Return how often the product has called what since the marks were taken, as `nova POST server`."""
-        found: Counter[str] = Counter()
+        """Return how often the product has called what since the marks were taken, as `nova POST servers`."""
+        return Counter(f"{name} {_what(line)}" for name, line in self._requests(since))
+
+    def refusals(self, since: dict[str, int]) -> Counter[str]:
+        """Return how often the product was refused what since then, as `nova POST servers 403`."""
+        found = [(f"{name} {_what(line)}", line.split(" ")[2]) for name, line in self._requests(since)]
+        return Counter(f"{what} {status}" for what, status in found if int(status) >= 400)
+
+    def _requests(self, since: dict[str, int]) -> Iterator[tuple[str, str]]:
         for name, size in since.items():
             with self.place.requests(name).open("rb") as log:
                 log.seek(size)
                 lines = log.read().decode(errors="replace").splitlines()
-            found.update(f"{name} {_what(line)}" for line in lines if _agent(line).startswith(US))
-        return found
+            yield from ((name, line) for line in lines if _agent(line).startswith(US))
 
     def clean(self) -> None:
         """Delete all that the pool's project has, and give it its quota back."""
-        self.quota(instances=100, cores=400, ram=1024 * 1024)
+        self.quota(instances=100, cores=400, ram=1024 * 1024, ports=1000, floating_ips=1000)
         for server in self.servers():
             self.ci.compute.delete_server(server, ignore_missing=True)
         deadline = time.monotonic() + GONE_PATIENCE

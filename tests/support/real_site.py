@@ -7,6 +7,7 @@ from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.paths import UploadAt
 from nodepool_ng.zk.store import Got
 from tests.support.daemons import Daemon, Site
+from tests.support.real_cloud import RealCloud
 
 STAND_IN = """#!/bin/bash
 set -e
@@ -23,6 +24,7 @@ md5sum "$out.qcow2" > "$out.qcow2.md5"
 sha256sum "$out.qcow2" > "$out.qcow2.sha256"
 """
 IMAGE = "tiny"
+BASE = "base"
 LABEL = "small"
 PROVIDER = "real"
 
@@ -86,6 +88,27 @@ def uploads(place: Site) -> list[Upload]:
     return found
 
 
-def uploaded(place: Site) -> bool:
-    """Tell whether the image is in service in the provider."""
-    return any(upload.state is ImageState.READY for upload in uploads(place))
+def uploaded(place: Site, besides: Upload | None = None) -> bool:
+    """Tell whether the image, or one that is newer than another, is in service in the provider."""
+    there = [upload for upload in uploads(place) if upload.state is ImageState.READY]
+    return any(besides is None or upload.external_id != besides.external_id for upload in there)
+
+
+def ready_made(place: Site, cloud: RealCloud, *, min_ready: int, cloud_name: str = "", **provider: object) -> str:
+    """Configure as `configure` does, with an image that is in the cloud already; returns the image's id."""
+    image = cloud.image(BASE)
+    label = {"name": LABEL, "cloud-image": BASE, "flavor-name": "small"}
+    place.configure(
+        labels=[{"name": LABEL, "min-ready": min_ready}],
+        providers=[
+            {
+                "name": PROVIDER,
+                "cloud": cloud_name or catalogue.PROJECT,
+                "launch-timeout": 300,
+                "cloud-images": [{"name": BASE}],
+                "pools": [{"name": "main", "max-servers": 40, "host-key-checking": False, "labels": [label]}],
+                **provider,
+            }
+        ],
+    )
+    return image

@@ -4,6 +4,7 @@ One table of wordings tells a cloud without room from a broken one; it is used f
 faults of servers alike. Nothing here does I/O.
 """
 
+import html
 import json
 import re
 from email.utils import parsedate_to_datetime
@@ -63,8 +64,10 @@ def message_of(body: str) -> str:
     """Return the sentence that a human wants to read out of an error's body (JSON, HTML or text)."""
     found = _message_in_json(body)
     if found is None:
+        # The title and the heading of such a page repeat the status.
         found = re.sub(r"<(title|style|script).*?</\1>", " ", body, flags=re.DOTALL | re.IGNORECASE)
-        found = re.sub(r"<[^>]*>", " ", found)
+        found = re.sub(r"<h1>\s*\d{3} .*?</h1>(?=.*\w.*</body>)", " ", found, flags=re.DOTALL | re.IGNORECASE)
+        found = html.unescape(re.sub(r"<[^>]*>", " ", found))
     return " ".join(found.split())[:LONGEST_MESSAGE]
 
 

@@ -95,12 +95,19 @@ def paged(visit: Visit, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(rows[first : first + whole(visit.asked("limit"), len(rows))])
 
 
+def not_admitted(refused: Refused) -> bytes:
+    """Return what stands before Nova and Neutron and looks at tokens says for them: not their own form of an error."""
+    return json.dumps({"error": {"code": 401, "title": "Unauthorized", "message": refused.message}}).encode()
+
+
 def rendered(refused: Refused, complaint: Complaint) -> Response:
     """Return the response that tells a caller about a refusal."""
     headers = {} if refused.retry_after is None else {"Retry-After": str(refused.retry_after)}
     if refused.status == 401:
         headers["WWW-Authenticate"] = "Keystone uri"
-    return Response(complaint(refused), refused.status, headers, "application/json")
+    body = complaint(refused)
+    kind = "text/html" if body.startswith(b"<") else "application/json"
+    return Response(body, refused.status, headers, kind)
 
 
 def routes(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 from collections.abc import Mapping
+from html import escape
+from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -17,9 +18,15 @@ from nodepool_ng.sim.calls import Call
 from nodepool_ng.sim.http.door import Endpoint, Reply, Row, Visit, admit, answer, rendered, routes, whole
 from nodepool_ng.sim.http.neutron import matching
 from nodepool_ng.sim.http.site import Site, iso
-from nodepool_ng.sim.images import Content, Image
+from nodepool_ng.sim.images import Content, Image, format_of
 from nodepool_ng.sim.refused import Refused
 
+NOT_ADMITTED = (
+    "This server could not verify that you are authorized to access the document you requested. Either you supplied "
+    "the wrong credentials (e.g., bad password), or your browser does not understand how to supply the credentials "
+    "required."
+)
+LONGEST_MAGIC = 8  # bytes
 DEFAULT_PAGE = 25  # images, as Glance has it
 
 
@@ -38,8 +45,11 @@ def glance(site: Site) -> list[Route]:
 
 
 def complaint(refused: Refused) -> bytes:
-    """Return an error with its text where the SDK looks for it."""
-    return json.dumps({"message": refused.message, "code": refused.status, "title": "Error"}).encode()
+    """Return Glance's form of an error, which is a page for a browser."""
+    text = NOT_ADMITTED if refused.status == 401 else refused.message
+    title = f"{refused.status} {HTTPStatus(refused.status).phrase}"
+    head = f"<html>\n <head>\n  <title>{title}</title>\n </head>\n"
+    return f"{head} <body>\n  <h1>{title}</h1>\n  {escape(text)}<br /><br />\n\n\n\n </body>\n</html>".encode()
 
 
 def image_json(image: Image, now: float) -> dict[str, Any]:
@@ -78,7 +88,7 @@ def _list(visit: Visit) -> Reply:
     limit, marker = whole(visit.asked("limit"), DEFAULT_PAGE), visit.asked("marker")
     ids = [row["id"] for row in rows]
     if marker is not None and marker not in ids:
-        raise Refused(400, f"Invalid marker {marker}.")
+        raise Refused(400, f"No image found with ID {marker}")
     first = 0 if marker is None else ids.index(marker) + 1
     page = rows[first : first + limit]
     content: dict[str, object] = {"images": page, "schema": "/v2/schemas/images", "first": "/v2/images"}
@@ -125,6 +135,12 @@ def _upload(site: Site) -> Endpoint:
         image_id = request.path_params["id"]
         try:
             region, caller = admit(site, request)
+            kind = request.headers.get("content-type", "")
+            if kind != "application/octet-stream":
+                raise Refused(
+                    415,
+                    f"The request media type {kind} is not supported by this server. Invalid content type {kind}",
+                )
             latency = region.gate.latency(Call.IMAGE_UPLOAD)
             fault = region.images.begin_upload(caller, image_id, now=site.clock())
             try:
@@ -148,9 +164,10 @@ def _upload(site: Site) -> Endpoint:
 
 async def _swallowed(request: Request) -> Content:
     md5, sha512 = hashlib.md5(usedforsecurity=False), hashlib.sha512()
-    size = 0
+    size, head = 0, b""
     async for chunk in request.stream():
         size += len(chunk)
+        head = (head + chunk)[:LONGEST_MAGIC] if len(head) < LONGEST_MAGIC else head
         md5.update(chunk)
         sha512.update(chunk)
-    return Content(size=size, md5=md5.hexdigest(), sha512=sha512.hexdigest())
+    return Content(size=size, md5=md5.hexdigest(), sha512=sha512.hexdigest(), format=format_of(head))

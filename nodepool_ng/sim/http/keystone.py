@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 
 from starlette.requests import Request
@@ -42,7 +43,8 @@ def keystone(site: Site) -> list[Route]:
 
 def complaint(refused: Refused) -> bytes:
     """Return Keystone's form of an error."""
-    return json.dumps({"error": {"code": refused.status, "title": "Error", "message": refused.message}}).encode()
+    title = HTTPStatus(refused.status).phrase
+    return json.dumps({"error": {"code": refused.status, "title": title, "message": refused.message}}).encode()
 
 
 def _tokens(site: Site) -> Endpoint:

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.routing import Route
 
 from nodepool_ng.sim.calls import Call
-from nodepool_ng.sim.http.door import Reply, Row, Visit, answer, member, paged, routes
+from nodepool_ng.sim.http.door import Reply, Row, Visit, answer, member, not_admitted, paged, routes
 from nodepool_ng.sim.http.site import Site, iso
 from nodepool_ng.sim.network import FloatingIp, Network, Port, SecurityGroup, Subnet
 from nodepool_ng.sim.refused import Refused
@@ -50,6 +50,8 @@ def neutron(site: Site) -> list[Route]:
 
 def complaint(refused: Refused) -> bytes:
     """Return Neutron's form of an error."""
+    if refused.status == 401:
+        return not_admitted(refused)
     return json.dumps({"NeutronError": {"type": "SimulatedError", "message": refused.message, "detail": ""}}).encode()
 
 

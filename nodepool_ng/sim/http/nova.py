@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from starlette.routing import Route
 
 from nodepool_ng.sim.calls import Call
-from nodepool_ng.sim.http.door import Reply, Row, Visit, answer, member, paged, routes, whole
+from nodepool_ng.sim.http.door import Reply, Row, Visit, answer, member, not_admitted, paged, routes, whole
 from nodepool_ng.sim.http.nova_json import EMBEDDED_FLAVOR, EXTRA_SPECS, Written, flavor_json
 from nodepool_ng.sim.http.site import Site, seconds
 from nodepool_ng.sim.refused import Refused
@@ -29,6 +29,10 @@ WORDS: Mapping[int, str] = {
     500: "computeFault",
     503: "serviceUnavailable",
 }
+KNOWS_AUTO = (2, 37)
+"""Since this microversion a create must say which networks, or `auto`, or `none`."""
+TYPED_KEYS = (2, 2)
+"""Since this one keys have a type, and calls on them answer 201 and 204."""
 ABSOLUTE = {"instances": "Instances", "cores": "Cores", "ram": "RAMSize"}
 
 
@@ -66,6 +70,8 @@ def nova(site: Site) -> list[Route]:
 
 def complaint(refused: Refused) -> bytes:
     """Return Nova's form of an error."""
+    if refused.status == 401:
+        return not_admitted(refused)
     word = WORDS.get(refused.status, "computeFault")
     return json.dumps({word: {"code": refused.status, "message": refused.message}}).encode()
 
@@ -165,7 +171,10 @@ def _next(visit: Visit, path: str, rows: tuple[Server, ...], more: bool) -> byte
 
 
 def _create(visit: Visit) -> Reply:
-    server = visit.region.servers.create(visit.caller, ask_of(member(visit.body, "server")), now=visit.now)
+    wanted = member(visit.body, "server")
+    if microversion(visit) >= KNOWS_AUTO and isinstance(wanted, Mapping) and "networks" not in wanted:
+        raise Refused(400, "Invalid input for field/attribute server. 'networks' is a required property")
+    server = visit.region.servers.create(visit.caller, ask_of(wanted), now=visit.now)
     href = f"{visit.here}/servers/{server.id}"
     shown = {
         "id": server.id,
@@ -230,6 +239,8 @@ def _set_metadata(visit: Visit, metadata: Mapping[str, str], *, keep: bool) -> R
 
 def _drop_metadata(visit: Visit) -> Reply:
     live = visit.region.servers.live.get(visit.path["id"])
+    if live is not None and live.caller.project == visit.caller.project and visit.path["key"] not in live.metadata:
+        raise Refused(404, "Metadata item was not found")
     left = {} if live is None else {key: value for key, value in live.metadata.items() if key != visit.path["key"]}
     visit.region.servers.set_metadata(visit.caller, visit.path["id"], left, now=visit.now, keep=False)
     return Reply(status=204)
@@ -300,14 +311,13 @@ def _key_pair(visit: Visit) -> Reply:
 def _create_key_pair(visit: Visit) -> Reply:
     name = str(member(visit.body, "keypair", "name"))
     public_key = str(visit.body["keypair"].get("public_key") or "ssh-ed25519 AAAA simulated")
-    return answer(
-        {"keypair": _key_pair_json(visit.region.create_key_pair(visit.caller, name, public_key, now=visit.now))}
-    )
+    made = visit.region.create_key_pair(visit.caller, name, public_key, now=visit.now)
+    return answer({"keypair": _key_pair_json(made)}, status=201 if microversion(visit) >= TYPED_KEYS else 200)
 
 
 def _delete_key_pair(visit: Visit) -> Reply:
     visit.region.delete_key_pair(visit.caller, visit.path["name"], now=visit.now)
-    return Reply(status=202)
+    return Reply(status=204 if microversion(visit) >= TYPED_KEYS else 202)
 
 
 def _extensions(visit: Visit) -> Reply:

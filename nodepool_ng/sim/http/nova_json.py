@@ -88,6 +88,10 @@ def server_json(server: Server, *, now: float, embedded: bool, here: str) -> dic
         ],
         "security_groups": [{"name": name} for name in server.ask.security_groups],
     }
+    if status is Status.DELETED:
+        shown["metadata"] = {}  # Nova deletes them with the server
+        for word in ("progress", "security_groups"):
+            del shown[word]
     if status is Status.ERROR and server.fault is not None:
         fault = server.fault
         shown["fault"] = {"code": fault.code, "message": fault.message, "created": iso(fault.at)}
@@ -95,7 +99,6 @@ def server_json(server: Server, *, now: float, embedded: bool, here: str) -> dic
         shown |= {
             "description": None,
             "locked": False,
-            "locked_reason": None,
             "tags": [],
             "trusted_image_certificates": None,
         }
@@ -110,7 +113,7 @@ def flavor_json(flavor: Flavor, *, here: str, extra_specs: bool) -> dict[str, An
         "vcpus": flavor.vcpus,
         "ram": flavor.ram,
         "disk": flavor.disk,
-        "swap": 0 if extra_specs else "",
+        "swap": "",  # a number only since microversion 2.75, which we do not know
         "rxtx_factor": 1.0,
         "OS-FLV-EXT-DATA:ephemeral": 0,
         "OS-FLV-DISABLED:disabled": False,

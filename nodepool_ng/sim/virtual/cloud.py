@@ -173,7 +173,8 @@ class ModelDriver:
     def _seen(self, server: Server) -> Seen:
         now = self._now
         status = _STATUS[server.status(now)]
-        marks = server.metadata
+        # Nova deletes metadata with their server
+        marks = server.metadata if status is not ServerStatus.DELETED else {}
         address = next((one.address for one in server.addresses), "") if status is ServerStatus.ACTIVE else ""
         return Seen(
             id=ServerId(server.id),

@@ -77,6 +77,12 @@ def test_retry_after_is_a_number_or_a_date(header, wait):
         ('{"NeutronError": {"type": "OverQuota", "message": "Over", "detail": ""}}', "Over"),
         ('{"message": "plain", "code": "500"}', "plain"),
         ("<html><head><title>413</title></head><body><h1>Too large</h1>\n\n It is.</body></html>", "Too large It is."),
+        (
+            "<html>\n <head>\n  <title>403 Forbidden</title>\n </head>\n <body>\n  <h1>403 Forbidden</h1>\n"
+            "  Attribute &#x27;status&#x27; is read-only.<br /><br />\n\n </body>\n</html>",
+            "Attribute 'status' is read-only.",
+        ),
+        ("<html><body><h1>502 Bad Gateway</h1></body></html>", "502 Bad Gateway"),
         ("upstream gone", "upstream gone"),
         ("[1]", "[1]"),
         ("", ""),

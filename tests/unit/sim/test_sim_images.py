@@ -71,7 +71,7 @@ def test_an_upload_meets_its_fate(make, me, fate, refused, status):
 
 def test_changes_touch_fields_properties_and_tags(make, me):
     images = make().images
-    image = images.create(me, {"name": "deb", "a": "1", "b": 2}, now=0.0)
+    image = images.create(me, {"name": "deb", "a": "1", "b": "2"}, now=0.0)
     changed = images.update(me, image.id, {"name": "bed", "a": None, "c": "3", "tags": ["t"]}, now=5.0)
     assert (changed.name, changed.properties, changed.tags, changed.updated) == ("bed", {"b": "2", "c": "3"}, ("t",), 5)
 

@@ -132,7 +132,7 @@ def test_quota_is_free_again_when_the_server_is_gone_not_before(make, me, other)
         (ServerAsk(name="n", flavor="small", zone="moon"), 400),
         (ServerAsk(name="n", flavor="small", key_name="mine"), 400),
         (ServerAsk(name="n", flavor="small", networks=("none",)), 400),
-        (ServerAsk(name="n", flavor="small", ports=("none",)), 404),
+        (ServerAsk(name="n", flavor="small", ports=("none",)), 400),
         (ServerAsk(name="n", flavor="small", security_groups=("none",)), 400),
         (ServerAsk(name="n", flavor="small", metadata={"k": "v" * 256}), 400),
     ],
