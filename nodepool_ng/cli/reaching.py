@@ -52,7 +52,7 @@ def console(session: Session, node: str) -> None:
     try:
         click.echo(ask(provider_named(session.settings, found.provider), lambda driver: driver.console(server)))
     except DriverError as error:
-        raise Failed(f"The console of server {server} cannot be had: {error}.") from None
+        raise Failed(f"The console of server {server} cannot be had: {str(error).rstrip('.')}.") from None
 
 
 def read(session: Session, node: str) -> Node:

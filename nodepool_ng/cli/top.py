@@ -114,11 +114,12 @@ class Top(App[None]):
         Binding("h", "hold", "Hold"),
         Binding("u", "unhold", "End hold"),
         Binding("d", "delete", "Delete"),
-        Binding("1", "show('pools')", "Pools"),
-        Binding("2", "show('requests')", "Requests"),
-        Binding("3", "show('nodes')", "Nodes"),
-        Binding("4", "show('images')", "Images"),
-        Binding("5", "show('builders')", "Builders"),
+        # Their numbers are at the tabs; the line of keys is for 80 columns.
+        Binding("1", "show('pools')", "Pools", show=False),
+        Binding("2", "show('requests')", "Requests", show=False),
+        Binding("3", "show('nodes')", "Nodes", show=False),
+        Binding("4", "show('images')", "Images", show=False),
+        Binding("5", "show('builders')", "Builders", show=False),
         Binding("q", "quit", "Quit"),
     ]
     ENABLE_COMMAND_PALETTE = False

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from nodepool_ng.explain.answer import Answer, Why
 from nodepool_ng.explain.scene import Scene, span
 from nodepool_ng.explain.told import BOOT, DELETE, LIFE, PoolTold
-from nodepool_ng.explain.waiting import KEYS
+from nodepool_ng.explain.waiting import KEYS, of_quota
 from nodepool_ng.model.cordon import CordonKind
 from nodepool_ng.model.ids import ImageName, LabelName
 from nodepool_ng.model.image import Build, Upload
@@ -273,8 +273,4 @@ def _bars(pool: PoolTold) -> Iterator[str]:
     for resource, limit in pool.limits.amounts.items():
         mark = ", something waits for it" if pool.short and resource == pool.binding else ""
         yield f"{pool.name}: {KEYS.get(resource, resource)} is {limit:g}, {pool.used.get(resource):g} in use{mark}"
-    for resource, limit in pool.quota.amounts.items():
-        others = pool.foreign.get(resource)
-        used = limit - others - pool.provider_room.get(resource)
-        beside = f", {others:g} by others" if others else ""
-        yield f"{pool.provider}: the quota of {resource} is {limit:g}; {used:g} in use by us{beside}"
+    yield from (of_quota(pool, resource) for resource in pool.quota.amounts)

@@ -31,7 +31,7 @@ class Row:
     cells: tuple[str, ...]
 
 
-POOLS = ("Pool", "Nodes", "Servers", "Cores", "RAM", "Waiting", "Remarks")
+POOLS = ("Pool", "Nodes", "Servers", "Waiting", "Cores", "RAM", "Remarks")
 REQUESTS = ("Request", "State", "Labels", "Age", "By", "Waits for")
 NODES = ("Node", "State", "Age", "Label", "Pool", "Address", "Given to", "Comment")
 IMAGES = ("Image", "Builds", "Newest ready", "Under way", "Remarks")
@@ -55,8 +55,9 @@ def pools(scene: Scene) -> Iterator[Row]:
         if told is None:
             remarks.append("no launcher of this version minds it")
         states = ", ".join(f"{count} {state}" for state, count in sorted(counts.get(name, Counter()).items()))
-        bars = [bar(told, resource) if told else "" for resource in (INSTANCES, CORES, RAM)]
-        yield Row(name, (name, states or "none", *bars, str(waiting[name] or ""), "; ".join(remarks)))
+        servers, cores, ram = (bar(told, resource) if told else "" for resource in (INSTANCES, CORES, RAM))
+        asked = str(waiting[name] or "")
+        yield Row(name, (name, states or "none", servers, asked, cores, ram, "; ".join(remarks)))
 
 
 def bar(pool: PoolTold, resource: str) -> str:
@@ -67,9 +68,13 @@ def bar(pool: PoolTold, resource: str) -> str:
     if (limit := pool.quota.amounts.get(resource)) is not None:
         found.append((limit - pool.provider_room.get(resource), limit))
     if not found:
-        return f"{pool.used.get(resource):g}" if pool.used.get(resource) else ""
+        return _amount(resource, pool.used.get(resource)) if pool.used.get(resource) else ""
     used, limit = max(found, key=lambda one: one[0] / one[1] if one[1] else 1.0)
-    return f"{drawn(used / limit if limit else 1.0)} {used:g}/{limit:g}"
+    return f"{drawn(used / limit if limit else 1.0)} {_amount(resource, used).split()[0]}/{_amount(resource, limit)}"
+
+
+def _amount(resource: str, amount: float) -> str:
+    return f"{amount / 1024:.3g} GiB" if resource == RAM else f"{amount:g}"
 
 
 def drawn(share: float) -> str:

@@ -20,6 +20,8 @@ KEYS = {
     "volume-gb": "max-volume-gb",
 }
 """The words of the configuration for a pool's limits."""
+IN_UNITS = {"ram": "ram in MiB", "volume-gb": "volumes in GB"}
+"""What quotas are counted in, where it is not pieces."""
 MOST_CHANGES = 3
 MOST_AHEAD = 5
 _FOR_ROOM = {Code.POOL_LIMIT, Code.PROVIDER_QUOTA, Code.CONCURRENCY, Code.TENANT_LIMIT, Code.BACKOFF}
@@ -159,11 +161,16 @@ def _binding(scene: Scene, verdicts: Iterable[Verdict]) -> Iterator[str]:
             limit, used = pool.limits.get(one.resource), pool.used.get(one.resource)
             yield f"{one.place}: {KEYS.get(one.resource, one.resource)} is {limit:g}, {used:g} in use"
         else:
-            limit = pool.quota.get(one.resource)
-            used = limit - pool.foreign.get(one.resource) - pool.provider_room.get(one.resource)
-            others = pool.foreign.get(one.resource)
-            beside = f", {others:g} by others" if others else ""
-            yield f"{pool.provider}: the quota of {one.resource} is {limit:g}; {used:g} in use by us{beside}"
+            yield of_quota(pool, one.resource)
+
+
+def of_quota(pool: PoolTold, resource: str) -> str:
+    """Return how much of a provider's quota is used, and by whom."""
+    limit, others = pool.quota.get(resource), pool.foreign.get(resource)
+    used = limit - others - pool.provider_room.get(resource)
+    beside = f", {others:g} by others" if others else ""
+    what = IN_UNITS.get(resource, resource)
+    return f"{pool.provider}: the quota of {what} is {limit:g}; {used:g} in use by us{beside}"
 
 
 def _ahead(scene: Scene, rivals: list[NodeRequest]) -> tuple[str, ...]:

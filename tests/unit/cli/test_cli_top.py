@@ -5,10 +5,14 @@ from collections.abc import Callable
 
 import pytest
 from textual.widgets import DataTable, Static
+from textual.widgets._footer import FooterKey
 
 from nodepool_ng.cli.session import Session
 from nodepool_ng.cli.top import Answer, Sure, Top
+from nodepool_ng.explain import overview
+from nodepool_ng.explain.told import PoolTold
 from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.model.quota import Resources
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.facts import encode_facts
 from nodepool_ng.zk.store import Delete, Set
@@ -162,6 +166,21 @@ def test_what_is_chosen_is_explained(drive, tab, words):
         assert words in view.screen._words
         await pilot.press("escape")
         assert not isinstance(view.screen, Answer)
+
+    drive(conversation)
+
+
+def test_bars_tell_their_units_and_the_keys_fit_into_80_columns(drive):
+    pool = PoolTold(name="north/main", used=Resources({"ram": 8192}), limits=Resources({"ram": 81920, "cores": 0}))
+    assert overview.bar(pool, "ram") == "█░░░░░░░░░░░ 8/80 GiB"
+    assert overview.bar(pool, "cores") == "████████████ 0/0"
+    assert overview.bar(PoolTold(name="north/main", used=Resources({"ram": 512})), "ram") == "0.5 GiB"
+
+    async def conversation(view, pilot):
+        await pilot.resize_terminal(80, 24)
+        shown = [key for key in view.query(FooterKey) if key.display]
+        assert "Quit" in {key.description for key in shown}
+        assert max(key.region.right for key in shown) <= 80
 
     drive(conversation)
 
