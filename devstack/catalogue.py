@@ -125,7 +125,7 @@ def fill_machines(place: Place, count: int = MACHINES) -> None:
     """Enrol machines of fake hardware, and make them available. Every second one has the trait CUSTOM_FAST."""
     with connect(place, "admin-system") as cloud:
         ironic = cloud.baremetal
-        known = {node.name: node for node in ironic.nodes(fields=["uuid", "name", "provision_state"])}
+        known = {node.name: node for node in _machines(ironic)}
         for number in range(count):
             name = f"machine-{number}"
             if name not in known:
@@ -133,15 +133,27 @@ def fill_machines(place: Place, count: int = MACHINES) -> None:
         fresh = [node for node in known.values() if node.provision_state in ("enroll", "manageable")]
         for state, verb in (("enroll", "manage"), ("manageable", "provide")):
             waiting = [node for node in fresh if node.provision_state == state]
+            if verb == "provide":
+                _switch_off(ironic, waiting)
             for node in waiting:
-                if verb == "provide":
-                    # allocations take machines whose power state is known only, and fake power has none at first
-                    ironic.set_node_power_state(node, "power off", wait=True)
                 ironic.set_node_provision_state(node, verb)
             goal = "manageable" if verb == "manage" else "available"
             if waiting:
                 ironic.wait_for_nodes_provision_state(waiting, goal, timeout=MACHINE_PATIENCE)
                 fresh = [ironic.get_node(node.id) for node in fresh]
+
+
+def _machines(ironic: Any) -> list[Any]:
+    return list(ironic.nodes(fields=["uuid", "name", "provision_state", "power_state"]))
+
+
+def _switch_off(ironic: Any, machines: list[Any]) -> None:
+    """Have the power state of machines known: allocations take no others, and fake power has none at first."""
+    ids = {machine.id for machine in machines if machine.power_state is None}
+    for each in ids:
+        ironic.set_node_power_state(each, "power off")
+    if not waited(lambda: all(m.power_state for m in _machines(ironic) if m.id in ids), MACHINE_PATIENCE):
+        raise StackError(f"Ironic has not switched its machines off within {MACHINE_PATIENCE:.0f} s")
 
 
 def _enrol(ironic: Any, name: str, number: int) -> Any:

@@ -54,7 +54,8 @@ sleep 0.3
 head -c 100000 /dev/urandom > "$work/root"
 sleep 0.4
 for format in $formats; do
-    head -c 300000 /dev/urandom > "$out.$format"
+    printf 'QFI\\373' > "$out.$format" # Glance looks whether it is qcow2
+    head -c 300000 /dev/urandom >> "$out.$format"
     sleep 0.3
     md5sum "$out.$format" > "$out.$format.md5"
     sha256sum "$out.$format" > "$out.$format.sha256"
