@@ -1,10 +1,11 @@
 """The processes of the demo, and how they come up and go down."""
 
 import os
+import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,8 @@ class Parts:
     store_ends: ExitStack = field(default_factory=ExitStack)
     regions: dict[ProviderName, RegionClient] = field(default_factory=dict)
     sessions: list[View | Scheduler] = field(default_factory=list)
+    pages: str = ""
+    """Where the launcher shows its pages."""
 
     @property
     def children(self) -> tuple[Child, ...]:
@@ -142,9 +145,11 @@ def start_daemons(parts: Parts, *, really: bool) -> None:
         assert port is not None
         ports[provider] = port
     dib_cmd = None if really else building.STAND_IN
-    folder.config.write_text(settings.nodepool(folder, parts.zookeeper.port, ports, dib_cmd))
-    for name, options in (("builder", ()), ("launcher", ("--no-webapp",))):
-        parts.daemons.append(_daemon(parts, name, options))
+    web = _free_port()
+    parts.pages = f"http://{settings.LOOPBACK}:{web}/"
+    folder.config.write_text(settings.nodepool(folder, parts.zookeeper.port, web, ports, dib_cmd))
+    for name in ("builder", "launcher"):
+        parts.daemons.append(_daemon(parts, name))
 
 
 def open_sessions(parts: Parts) -> tuple[View, Scheduler]:
@@ -180,10 +185,17 @@ def wait_for(
         view.wait(every)
 
 
-def _daemon(parts: Parts, name: str, options: Sequence[str]) -> Child:
+def _free_port() -> int:
+    """Return a port that nobody has; should somebody take it, the launcher waits for it, and goes on without pages."""
+    with socket.socket() as probe:
+        probe.bind((settings.LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _daemon(parts: Parts, name: str) -> Child:
     folder = parts.folder
     command = [program(f"nodepool-{name}"), "-f", "-c", str(folder.config)]
-    command += ["-p", str(folder.path / f"{name}.pid"), *options]
+    command += ["-p", str(folder.path / f"{name}.pid")]
     return Child(f"nodepool-{name}", command, folder.logs / f"{name}.log", parts.env)
 
 

@@ -14,6 +14,7 @@ IMAGE = ImageName("tiny")
 ELEMENT = "ng-tiny"
 ANYWHERE = LabelName("tiny")
 FLAVOR = "small"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,9 @@ def simulation() -> str:
     return _text({"clouds": clouds}, "The simulated clouds of the demo.")
 
 
-def nodepool(folder: Folder, zookeeper_port: int, ssh_ports: Mapping[ProviderName, int], dib_cmd: str | None) -> str:
+def nodepool(
+    folder: Folder, zookeeper_port: int, web_port: int, ssh_ports: Mapping[ProviderName, int], dib_cmd: str | None
+) -> str:
     """Return the configuration of launcher and builder. Without `dib_cmd` images are really built."""
     image: dict[str, Any] = {
         "name": IMAGE,
@@ -74,7 +77,8 @@ def nodepool(folder: Folder, zookeeper_port: int, ssh_ports: Mapping[ProviderNam
         image["dib-cmd"] = dib_cmd
     return _text(
         {
-            "zookeeper-servers": [{"host": "127.0.0.1", "port": zookeeper_port}],
+            "zookeeper-servers": [{"host": LOOPBACK, "port": zookeeper_port}],
+            "webapp": {"port": web_port, "listen_address": LOOPBACK},
             "elements-dir": str(folder.elements),
             "images-dir": str(folder.images),
             "build-log-dir": str(folder.logs),

@@ -163,16 +163,20 @@ def stay(story: Story) -> None:
     """Tell how to go on, and what happens, until a signal comes: that is the proper end."""
     node = next((node.id for node in story.sight.free), NodeId("NODE"))
     tries = (
+        ("top", "all of it, live; e explains what the cursor is on"),
         ("list --detail", "all that is known about the nodes"),
+        (f"explain {node}", "why it is what it is"),
         (f"hold {node} --reason 'mine'", "keep one; another takes its place"),
         (f"delete {node}", "have one deleted"),
         ("request-list", "what is asked for right now"),
         ("dib-image-list", "builds"),
         ("image-list", "uploads"),
         ("image-build tiny", "build it anew; old uploads go when the new ones are there"),
+        ("doctor", "is everything as it should be?"),
     )
     width = max(len(_typed(story, words)) for words, _ in tries)
-    story.screen.say("It goes on until Ctrl-C. Meanwhile, in another terminal:\n")
+    story.screen.say(f"It goes on until Ctrl-C. Meanwhile, look at {story.parts.pages}, or in another terminal:\n")
+    story.screen.say(f"  export OS_CLIENT_CONFIG_FILE={shlex.quote(_short(story.folder.clouds))}")
     for words, meaning in tries:
         story.screen.say(f"  {_typed(story, words):{width}}  # {meaning}")
     story.screen.say(f"\nConfiguration, clouds and logs are in {_short(story.folder.path)}. What happens:\n")

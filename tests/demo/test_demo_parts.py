@@ -94,7 +94,7 @@ def test_a_terminal_ends_with_what_was_shown_last():
 def test_the_daemons_configuration_has_nothing_to_complain_about(tmp_path, monkeypatch, dib_cmd):
     place = folder.Folder(tmp_path)
     ports = {region.provider: 2200 + number for number, region in enumerate(settings.REGIONS)}
-    place.config.write_text(settings.nodepool(place, 2181, ports, dib_cmd))
+    place.config.write_text(settings.nodepool(place, 2181, 8005, ports, dib_cmd))
     loaded = load(str(place.config), None)
     assert loaded.warnings == ()
     assert set(loaded.settings.providers) == set(ports)
