@@ -96,7 +96,11 @@ def test_ten_machines_are_deployed_used_held_and_cleaned(place: Site, machines: 
     before = untouched(machines, theirs.node_id)
     configure(place, min_ready=3)
     zuul = launched(place)
+    wait_for(lambda: any(each["extra"] for each in machines.allocations()), "a machine is allocated", PATIENCE)
+    leak = planted_leak(machines)
     wait_for(lambda: place.ready(3), "three machines are deployed", PATIENCE)
+    # two full lists have to show it, and without something to expect there is one a minute
+    wait_for(lambda: leak not in {each["uuid"] for each in machines.allocations()}, "the leak is gone", 2 * PATIENCE)
     lent = zuul.take(zuul.wait(zuul.ask(["metal"] * 9), PATIENCE))
     assert machines.count("active") == 9
     used = [zuul.use(each) for each in lent]
@@ -113,6 +117,14 @@ def test_ten_machines_are_deployed_used_held_and_cleaned(place: Site, machines: 
     assert untouched(machines, theirs.node_id) == before
     assert theirs.id in {each["uuid"] for each in machines.allocations()}
     assert "Traceback" not in place.logs()
+
+
+def planted_leak(machines: RealMachines) -> str:
+    """Have an allocation that says it is of the installation, and of a node that there is not; return its id."""
+    marks = next(each["extra"] for each in machines.allocations() if each["extra"])
+    marks = {**marks, "nodepool_node_id": "0000009999", "nodepool_ng_attempt_id": "gone"}
+    made = machines.ironic.create_allocation(name="a-leak", resource_class="baremetal.small", extra=marks)
+    return str(made.id)
 
 
 def untouched(machines: RealMachines, uuid: str) -> dict[str, Any]:
