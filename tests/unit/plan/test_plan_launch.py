@@ -126,6 +126,23 @@ def test_a_launch_has_its_timeout(scene: Scene, seen: dict[str, Any] | None, att
     assert said(step(scene)) == "retry"
 
 
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        ({"status": "building"}, "not up after"),
+        ({"addresses": NO_ADDRESSES}, "it has none"),
+        ({"addresses": replace(NO_ADDRESSES, private_ipv4="10.0.0.7")}, "it has only 10.0.0.7, which clouds.yaml"),
+    ],
+)
+def test_a_launch_that_was_too_slow_says_what_was_missing(scene: Scene, seen: dict[str, Any], why: str) -> None:
+    scene.building(1, A.ASKED)
+    scene.server(1, **seen)
+    scene.now = TIMEOUT
+    made = step(scene)
+    assert isinstance(made, Do)
+    assert why in (made.action.why.detail or "")
+
+
 def test_a_server_that_is_up_may_be_scanned_after_the_launch_timeout(scene: Scene) -> None:
     scene.building(1)
     scene.server(1)
