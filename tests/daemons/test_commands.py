@@ -169,7 +169,7 @@ def test_a_shell_is_reached_only_where_the_recorded_host_key_is_shown(place: Sit
     wrong = replace(
         node, host_keys=("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJf8dIIvd5vVdVv2Hh2m8qRkzvrkYpZyb6mPh1rqlkXE",)
     )
-    place._store().submit([Commit((Set(paths.node(node.id), encode_node(wrong)),))], lambda answers: None)
+    place.store().submit([Commit((Set(paths.node(node.id), encode_node(wrong)),))], lambda answers: None)
     wait_for(lambda: place.node(node.id).host_keys == wrong.host_keys, "another key is recorded")
     assert "Host key verification failed" in run(place, "ssh", node.id, "--", "true", status=255)
 

@@ -203,7 +203,7 @@ def both(place: Site, nodepool_11: Nodepool11) -> Both:
     (held, used) = borrow(zuul, "small", "small")
     zuul.hold(held, "a-job", "to look at", 3600)
     noted = replace(place.node(used.node.id), driver_data={"kubeconfig": "of a cluster"})
-    (done,) = call(place._store(), [Commit((Set(paths.node(noted.id), encode_node(noted)),))])
+    (done,) = call(place.store(), [Commit((Set(paths.node(noted.id), encode_node(noted)),))])
     assert isinstance(done, Committed)
     zuul.ask(["cold"] * 6)
     wait_for(lambda: place.ready(1, label="small"), "another node is ready")

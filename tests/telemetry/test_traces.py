@@ -65,7 +65,7 @@ def test_a_request_and_its_launch_are_in_the_trace_of_the_ci_system(
         "created_time": time.time(),
     }
     made = Create(paths.new_request("200"), json.dumps(request).encode(), sequence=True)
-    call(place._store(), [Commit((made,))])
+    call(place.store(), [Commit((made,))])
     wait_for(lambda: len(spans) >= 2, "two spans have come")
     found = {span.name: span for span in spans}  # type: ignore[attr-defined]
     whole, launch = found["nodepool: request"], found["nodepool: launch"]
