@@ -86,6 +86,9 @@ class Latencies:
         return f"{self.p50:.1f} / {self.p95:.1f} / {self.p99:.1f} ms"
 
 
+REPORTED: list[dict[str, object]] = []
+"""The JSON lines of this run."""
+
 Row = tuple[str, object, object]
 """What, how much it is, and what it is to be at most (or at least); the last may be empty."""
 
@@ -104,9 +107,11 @@ def table(title: str, rows: Sequence[Row]) -> str:
 
 
 def report(scenario: str, title: str, rows: Sequence[Row], figures: Mapping[str, object]) -> None:
-    """Print a table and a JSON line."""
+    """Print a table and a JSON line, and remember the line."""
     print(table(title, rows))
-    print(json.dumps({"scenario": scenario, **figures}, default=_plain), flush=True)
+    line = json.dumps({"scenario": scenario, **figures}, default=_plain)
+    print(line, flush=True)
+    REPORTED.append(json.loads(line))
 
 
 def _plain(value: object) -> object:

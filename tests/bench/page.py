@@ -1,0 +1,207 @@
+"""The tables of figures in README.rst and docs/speed.rst, made from what the benchmark kept.
+
+python -m tests.bench warm churn … --beside --keep docs/speed.jsonl
+python -m tests.bench.page
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[2]
+KEPT = CHECKOUT / "docs" / "speed.jsonl"
+PAGES = (CHECKOUT / "docs" / "speed.rst", CHECKOUT / "README.rst")
+BEGIN = ".. the table below is made by `python -m tests.bench.page`"
+END = ".. the table above is made by `python -m tests.bench.page`"
+OURS, THEIRS = "nodepool_ng", "Nodepool 11.0.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the table. `path` leads to a figure of the scenario's JSON line, `scale` makes it one in `unit`.
+
+    `goal` is what our figure is to be at most, or at least; with `relative` it is about the ratio to Nodepool 11's.
+    """
+
+    what: str
+    scenario: str
+    path: str
+    of: Mapping[str, object] | None = None
+    scale: float = 1.0
+    unit: str = ""
+    most: float | None = None
+    least: float | None = None
+    relative: bool = False
+    in_readme: bool = False
+
+
+LINES = (
+    Line(what="hand-out of a ready node, p50", scenario="warm", path="rest.p50", unit="ms", most=10, in_readme=True),
+    Line(what="the same, p95", scenario="warm", path="rest.p95", unit="ms", most=30),
+    Line(what="the same, p99", scenario="warm", path="rest.p99", unit="ms", most=60, in_readme=True),
+    Line(what="the same ÷ the bare ZooKeeper rounds, p50", scenario="warm", path="ratio", most=2),
+    Line(what="under 20 lives a second, p50", scenario="warm", path="busy.p50", unit="ms", most=10),
+    Line(what="the same, p95", scenario="warm", path="busy.p95", unit="ms", most=30),
+    Line(what="50 at once, p99", scenario="warm", path="at_once.p99", unit="ms", most=150, in_readme=True),
+    Line(
+        what="500 cold at once ÷ the limit",
+        scenario="burst",
+        of={"count": 500, "boot": 5.0},
+        path="ratio",
+        most=1.4,
+        in_readme=True,
+    ),
+    Line(
+        what="the same where a boot takes 60 s",
+        scenario="burst",
+        of={"count": 500, "boot": 60.0},
+        path="ratio",
+        most=1.05,
+    ),
+    Line(what="ZooKeeper operations of each", scenario="burst", of={"boot": 5.0}, path="operations", most=12),
+    Line(what="API calls of each", scenario="burst", of={"boot": 5.0}, path="api_calls", most=1, in_readme=True),
+    Line(what="launcher CPU of each", scenario="burst", of={"boot": 5.0}, path="cpu_per_1000", unit="ms", most=5),
+    Line(what="threads at most", scenario="burst", of={"boot": 5.0}, path="threads", most=75),
+    Line(what="memory at most", scenario="burst", of={"boot": 5.0}, path="memory", unit="MiB", most=130),
+    Line(
+        what="60 jobs all the time: share of the ideal",
+        scenario="churn",
+        of={"slots": 60},
+        path="share_of_ideal",
+        least=0.97,
+        in_readme=True,
+    ),
+    Line(what="the same: ZooKeeper operations a life", scenario="churn", of={"slots": 60}, path="operations", most=22),
+    Line(
+        what="the same: API calls a life, without lists", scenario="churn", of={"slots": 60}, path="api_calls", most=2
+    ),
+    Line(
+        what="the same: launcher CPU a life",
+        scenario="churn",
+        of={"slots": 60},
+        path="cpu_per_1000",
+        unit="ms",
+        most=8,
+        in_readme=True,
+    ),
+    Line(what="the least that a script takes for it", scenario="floor", path="both", scale=1000, unit="ms"),
+    Line(
+        what="180 jobs of 10–50 s: share of the ideal",
+        scenario="churn",
+        of={"slots": 180, "quota": 234},
+        path="share_of_ideal",
+        least=0.97,
+    ),
+    Line(
+        what="the same: launcher CPU a life",
+        scenario="churn",
+        of={"slots": 180, "quota": 234},
+        path="cpu_per_1000",
+        unit="ms",
+        most=8,
+    ),
+    Line(
+        what="killed in a burst: until the last request",
+        scenario="restart",
+        path="seconds",
+        unit="s",
+        most=10,
+        in_readme=True,
+    ),
+    Line(
+        what="``nodepool list`` of ten nodes",
+        scenario="cli",
+        path="wall",
+        scale=1000,
+        unit="ms",
+        most=0.5,
+        relative=True,
+        in_readme=True,
+    ),
+    Line(
+        what="a plan: 10,000 nodes, 2,000 requests, full", scenario="growth", path="10000.plan_ms", unit="ms", most=50
+    ),
+)
+
+
+def main() -> None:
+    for page in PAGES:
+        page.write_text(rendered(page))
+
+
+def rendered(page: Path) -> str:
+    """Return the text of a page with the table as it should be. Raises ValueError where it has no place for it."""
+    text = page.read_text()
+    before, _, rest = text.partition(f"{BEGIN}\n")
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{page}: there is no place for the table")
+    lines = [line for line in LINES if line.in_readme or page.name != "README.rst"]
+    return f"{before}{BEGIN}\n\n{table(kept(), lines)}\n\n{end}{after}"
+
+
+def kept() -> list[dict[str, Any]]:
+    """Return the JSON lines of the last run of each scenario."""
+    return [json.loads(line) for line in KEPT.read_text().splitlines()]
+
+
+def table(figures: Sequence[Mapping[str, Any]], lines: Sequence[Line]) -> str:
+    """Return an RST table; lines for which nothing was measured are left out."""
+    rows = [row for line in lines if (row := _row(figures, line)) is not None]
+    head = ("what", OURS, THEIRS, "ratio", "goal", "``make bench ARGS=…``")
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    rule = " ".join("=" * width for width in widths)
+    shown = (" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    title = " ".join(cell.ljust(width) for cell, width in zip(head, widths, strict=True)).rstrip()
+    return "\n".join((rule, title, rule, *shown, rule))
+
+
+def _row(figures: Sequence[Mapping[str, Any]], line: Line) -> tuple[str, ...] | None:
+    ours, theirs = (_figure(figures, line, product) for product in (OURS, THEIRS))
+    if ours is None:
+        return None
+    value, command = ours
+    ratio = value / theirs[0] if theirs is not None and theirs[0] else None
+    judged = ratio if line.relative else value
+    return (
+        line.what,
+        _shown(value, line.unit),
+        _shown(theirs[0], line.unit) if theirs is not None else "",
+        f"{ratio:.2g}" if ratio is not None else "",
+        _goal(line, judged),
+        f"``{command}``",
+    )
+
+
+def _figure(figures: Sequence[Mapping[str, Any]], line: Line, product: str) -> tuple[float, str] | None:
+    for found in figures:
+        fits = all(found.get(name) == value for name, value in (line.of or {}).items())
+        if found["scenario"] != line.scenario or found.get("product", OURS) != product or not fits:
+            continue
+        value: Any = found
+        for name in line.path.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value is not None:
+            return value * line.scale, found["command"]
+    return None
+
+
+def _goal(line: Line, judged: float | None) -> str:
+    bound = line.most if line.most is not None else line.least
+    if bound is None or judged is None:
+        return ""
+    missed = judged > bound if line.most is not None else judged < bound
+    unit = "" if line.relative else line.unit
+    text = f"{'at least ' if line.least is not None else ''}{bound:g}{f' {unit}' if unit else ''}"
+    return f"{text} — **missed**" if missed else text
+
+
+def _shown(value: float, unit: str) -> str:
+    digits = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{digits} {unit}".rstrip()
+
+
+if __name__ == "__main__":
+    main()
