@@ -88,21 +88,6 @@ LINES = (
     ),
     Line(what="the least that a script takes for it", scenario="floor", path="both", scale=1000, unit="ms"),
     Line(
-        what="180 jobs of 10–50 s: share of the ideal",
-        scenario="churn",
-        of={"slots": 180, "quota": 234},
-        path="share_of_ideal",
-        least=0.97,
-    ),
-    Line(
-        what="the same: launcher CPU a life",
-        scenario="churn",
-        of={"slots": 180, "quota": 234},
-        path="cpu_per_1000",
-        unit="ms",
-        most=8,
-    ),
-    Line(
         what="killed in a burst: until the last request",
         scenario="restart",
         path="seconds",
