@@ -116,6 +116,10 @@ class Scheduler:
         """Connect; raise `SchedulerError` when that takes longer than `timeout`."""
         self._store.watch((paths.REQUESTS, paths.NODES), self._hear)
         self._store.start()
+        self.wait_connected(timeout)
+
+    def wait_connected(self, timeout: Seconds = CONNECT_TIMEOUT) -> None:
+        """Wait until ZooKeeper is there, or there again; raise `SchedulerError` when that takes longer."""
         if not self._wait(lambda: self._connected, timeout):
             raise SchedulerError(f"no connection to ZooKeeper within {timeout:.0f} s")
 

@@ -140,6 +140,7 @@ def test_a_guide_does_what_it_says_and_no_job_loses_its_node(host: Host, guide: 
     if guide == "backup":
         assert (place.folder / "var/backups/images.json").exists()
         assert shutil.disk_usage(place.folder / "var/backups/zookeeper")
+    zuul.wait_connected(60)
     assert zuul.wait(zuul.ask(["small"]), 60)
     zuul.give_back(job)
     wait_for(lambda: job.node.id not in place.nodes(), "the used node is deleted")
