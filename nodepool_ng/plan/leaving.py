@@ -29,7 +29,13 @@ def plan_leaving(s: Snapshot) -> tuple[Release, ...]:
 
 def _better_put_back(s: Snapshot, registry: Registry, request: NodeRequest) -> bool:
     able = registry.unanswered(request.declined_by)
-    others = [pool for pool in able if pool.id not in registry.own and set(request.labels) <= pool.supported_labels]
+    others = [
+        pool
+        for pool in able
+        if pool.id not in registry.own
+        and set(request.labels) <= pool.supported_labels
+        and request.provider in (None, pool.provider_name)
+    ]
     providers = {node.provider for node in s.nodes.of_request(request.id)}
     successors = [pool for pool in others if pool.software == SOFTWARE and pool.provider_name in providers]
     return not successors and any(pool.software != SOFTWARE for pool in others)

@@ -62,3 +62,11 @@ def test_what_is_not_ours_or_in_flight_is_left_alone(scene: Scene) -> None:
     assert put_back(scene) == ["100-0000000001"]
     assert put_back(scene, in_flight={("request", "100-0000000001"): object()}) == []
     assert put_back(scene, cooling={("request", "100-0000000001"): 2e9}) == []
+
+
+def test_it_is_kept_for_the_provider_that_it_asks_for(scene: Scene) -> None:
+    scene.registration("zeta/main", "theirs", "small")
+    scene.request(1, "small", state="pending", lock=Side.OURS, provider="acme")
+    assert put_back(scene) == []
+    scene.registration("acme/other", "theirs-too", "small")
+    assert put_back(scene) == ["100-0000000001"]
