@@ -144,7 +144,20 @@ def end_dead_builds(images_dir: Path, *, patience: Seconds) -> list[Ended]:
         else:
             litter = (f"processes in {workspace.directory} do not end",)
         ended.append(Ended(image=workspace.image, build=workspace.build, litter=litter))
+    _remove_unrecorded(images_dir)
     return ended
+
+
+def _remove_unrecorded(images_dir: Path) -> None:
+    """Remove locks and half written records of builds that had not begun, or were over, when their builder died."""
+    for lock in (images_dir / RECORDS).glob("*.lock"):
+        record = lock.with_suffix("")
+        if record.exists():
+            continue
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), open(lock, "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            record.with_name(f"{record.name}.part").unlink(missing_ok=True)
+            lock.unlink()
 
 
 def await_end(workspace: Workspace, *, patience: Seconds) -> bool:

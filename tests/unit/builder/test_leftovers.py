@@ -1,6 +1,7 @@
 """Which loop devices are a dead build's, and what of a build is written down."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,17 @@ def test_one_build_is_not_started_twice(tmp_path):
     _, lock = leftovers.take(tmp_path / "images", ImageName("x"), BuildId("a" * 32), tmp_path)
     with open(lock), pytest.raises(BlockingIOError):
         leftovers.take(tmp_path / "images", ImageName("x"), BuildId("a" * 32), tmp_path)
+
+
+def test_what_a_builder_wrote_before_and_after_a_build_goes_with_it(tmp_path: Path) -> None:
+    images_dir, build = tmp_path / "images", BuildId("c" * 32)
+    workspace, lock = leftovers.take(images_dir, ImageName("x"), build, tmp_path)
+    workspace.record.rename(workspace.record.with_name(f"{workspace.record.name}.part"))
+    assert leftovers.end_dead_builds(images_dir, patience=0) == []
+    assert len(list((images_dir / leftovers.RECORDS).iterdir())) == 2, "its lock is held"
+    os.close(lock)
+    assert leftovers.end_dead_builds(images_dir, patience=0) == []
+    assert list((images_dir / leftovers.RECORDS).iterdir()) == []
 
 
 def test_a_record_that_names_a_directory_not_ours_is_left_alone(tmp_path):
