@@ -18,11 +18,38 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
 
 SLOW = frozenset({"daemons", "openstack", "peers", "dib", "browser", "campaign", "soak", "slow"})
 """Markers of tests that start whole daemons, builds or other software, or play thousands of histories."""
+REAL = frozenset({"zookeeper", "daemons", "openstack", "peers", "dib", "browser"})
+"""Markers of tests with real processes, where an event may come later than the most patient test waits for it."""
+LOG_SHOWN = 20_000  # characters of each captured output, from its end
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--second-chance",
+        action="store_true",
+        help="run a failed test with real processes once more; the end tells which were, and how they failed",
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark as quick whatever is not slow: together these take less than two minutes."""
     for item in items:
-        if not SLOW.intersection(mark.name for mark in item.iter_markers()):
+        marks = {mark.name for mark in item.iter_markers()}
+        if not marks & SLOW:
             item.add_marker("quick")
+        if marks & REAL and config.getoption("--second-chance"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show how a test failed that was run once more: nothing of it is to be overlooked because it passed then."""
+    again = terminalreporter.stats.get("rerun", [])
+    if again:
+        terminalreporter.section(f"{len(again)} failed at first and had a second chance")
+    for report in again:
+        terminalreporter.section(report.nodeid, "-")
+        terminalreporter.line(report.longreprtext)
+        for title, text in report.sections:
+            terminalreporter.section(title, "-")
+            terminalreporter.line(text[-LOG_SHOWN:])
