@@ -86,7 +86,7 @@ def is_leak(s: Snapshot, facts: ProviderFacts, server: Server) -> bool:
 
 
 def suspicious(s: Snapshot, facts: ProviderFacts, id: ServerId) -> bool:
-    """Tell whether one more full list would show that a server is a leak: only the newest one had it without a record."""
+    """Tell whether one more full list would show a server to be a leak: the newest was the first without its record."""
     server, first = facts.servers.get(id), s.suspects.get((facts.provider, id))
     newest = first is not None and facts.full_listed is not None and first >= facts.full_listed
     return newest and server is not None and _without_record(s, facts, server)
