@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ import pytest
 
 from devstack import databases, place, process, services, stack
 from devstack.catalogue import OTHER_PROJECT, PROJECT
-from devstack.place import Place
+from devstack.place import HOST, Place
 from devstack.services import BY_NAME
 from nodepool_ng.drivers.openstack.calls import call_name
 
@@ -91,6 +92,15 @@ class RealCloud:
     def sql(self, statement: str, database: str) -> list[list[str]]:
         """Ask MariaDB."""
         return databases.query(self.place, statement, database)
+
+    def revoke(self) -> None:
+        """Have all tokens of the pool's user revoked, and every service ask Keystone about tokens again."""
+        user = self.admin.identity.find_user(PROJECT, domain_id="default", ignore_missing=False)
+        for enabled in (False, True):
+            self.admin.identity.update_user(user, is_enabled=enabled)
+        with socket.create_connection((HOST, self.place.ports["memcached"]), timeout=10) as memcached:
+            memcached.sendall(b"flush_all\r\n")
+            assert memcached.recv(100) == b"OK\r\n"
 
     def kill(self, *names: str) -> None:
         """End services at once, as kill -9 does."""
