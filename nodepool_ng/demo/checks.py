@@ -46,8 +46,7 @@ def _images(e: Evidence) -> Iterator[Finding]:
     missing = [provider for provider in providers if not _in_cloud(e, provider)]
     sizes = sorted({size for cloud in e.clouds.values() for size in cloud.images.values()})
     detail = f"missing in {', '.join(missing)}" if missing else f"{', '.join(f'{size / 1e6:.1f} MB' for size in sizes)}"
-    everywhere = f"all {len(providers)} regions" if len(providers) > 1 else providers[0]
-    yield Finding(f"it is uploaded to {everywhere}", not missing and len(sizes) == 1 and sizes[0] > 0, detail)
+    yield Finding("it is uploaded to every region", not missing and len(sizes) == 1 and sizes[0] > 0, detail)
 
 
 def _in_cloud(e: Evidence, provider: ProviderName) -> bool:
