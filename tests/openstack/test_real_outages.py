@@ -51,6 +51,7 @@ def test_nodes_outlive_a_service(real_site: Site, cloud: RealCloud, service: str
 
 
 def test_tokens_that_are_revoked_in_the_middle_of_work_are_renewed(real_site: Site, cloud: RealCloud) -> None:
+    """For a moment the user is disabled, too: what the launcher asks for just then is asked for again."""
     config.ready_made(real_site, cloud, min_ready=2)
     launcher = real_site.launcher()
     wait_for(lambda: real_site.ready(2), "two nodes are ready", PATIENCE)
@@ -73,7 +74,6 @@ def test_tokens_that_are_revoked_in_the_middle_of_work_are_renewed(real_site: Si
     print(f"refused: {refused}")
     assert refused["401"] > 0, "the tokens were no good any more"
     assert launcher.stop() == 0
-    assert "credentials" not in real_site.logs()
     assert "Traceback" not in real_site.logs()
 
 
