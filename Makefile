@@ -4,6 +4,7 @@
 .PHONY: help install demo test test-openstack quick lint bench simulate soak fuzz clean
 
 ARGS ?=
+CLOUD ?=
 SEEDS ?= 1000
 FUZZ ?= 20000
 GUIDED ?= 300
@@ -11,7 +12,7 @@ BIN := .venv/bin
 
 help:
 	@echo "make install            prepare .venv with nodepool, nodepool-launcher, nodepool-builder, nodepool-sim"
-	@echo "make demo               watch a pool fill; ARGS=--once: check it and end"
+	@echo "make demo               watch a pool fill; ARGS=--once: check it and end; CLOUD=openstack: the real services"
 	@echo "make test               all tests but the following; ARGS=… goes to pytest"
 	@echo "make test-openstack     those on the real OpenStack services of devstack/: ten minutes"
 	@echo "make quick              lint, and the tests that take less than two minutes together"
@@ -28,7 +29,8 @@ install:
 demo:
 	@.ci/setup venv
 	@.ci/setup packages demo || test $$? -eq 3
-	@$(BIN)/python -m nodepool_ng.demo $(ARGS)
+	@$(if $(filter openstack,$(CLOUD)),.ci/setup packages openstack)
+	@$(BIN)/python -m nodepool_ng.demo $(if $(CLOUD),--cloud $(CLOUD)) $(ARGS)
 
 test:
 	@.ci/step "Python packages" .ci/setup venv test

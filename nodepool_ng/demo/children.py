@@ -8,6 +8,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,20 @@ PATIENCE = 60.0  # seconds that a daemon has to end by itself; a builder gives i
 TAIL = 25  # lines
 _PR_SET_PDEATHSIG = 1
 
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the text says why."""
+
+
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def program(name: str) -> str:
+    """Return the path of one of our console scripts; raise `DemoFailed`."""
+    path = Path(sys.executable).parent / name
+    if not path.exists():
+        raise DemoFailed(f"{path} is not there: run `make install`")
+    return str(path)
 
 
 class Child:

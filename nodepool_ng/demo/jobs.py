@@ -42,10 +42,11 @@ def begin(scheduler: Scheduler, name: str, labels: Sequence[LabelName]) -> Job:
     return Job(name=name, labels=tuple(labels), request=answered.request, timing=answered.timing, lent=lent)
 
 
-def work(scheduler: Scheduler, job: Job) -> None:
-    """Run the job: say so in the records, and connect to every node."""
+def work(scheduler: Scheduler, job: Job, *, ssh: bool) -> None:
+    """Run the job: say so in the records, and with `ssh` connect to every node."""
     job.lent = tuple(scheduler.use(each) for each in job.lent)
-    job.strangers = asyncio.run(_strangers(job.nodes))
+    if ssh:
+        job.strangers = asyncio.run(_strangers(job.nodes))
 
 
 def end(scheduler: Scheduler, job: Job, *, hold_last: bool = False) -> None:

@@ -11,26 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodepool_ng.demo import building, settings
-from nodepool_ng.demo.children import Child
+from nodepool_ng.demo.children import Child, DemoFailed, program
+from nodepool_ng.demo.clouds import Clouds
 from nodepool_ng.demo.folder import Folder
 from nodepool_ng.demo.scheduler import Scheduler
-from nodepool_ng.demo.settings import REGIONS
 from nodepool_ng.demo.view import View
-from nodepool_ng.model.ids import ProviderName, Seconds
+from nodepool_ng.model.ids import InstallationId, Seconds
 from nodepool_ng.model.settings import ZooKeeperSettings
-from nodepool_ng.sim.client import RegionClient, SimClient
 from nodepool_ng.sim.zookeeper import NoZooKeeper, Server, private_server
 from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.installation import join
 
-START_TIMEOUT = 60.0  # seconds; on a busy machine Python alone takes a few to import everything
 LOOPBACK = "127.0.0.1,localhost"
 FOREIGN = ("STATSD_", "OS_", "DIB_", "NODEPOOL_")
 """Beginnings of environment variables that would have the daemons do other than the demo's configuration says."""
-
-
-class DemoFailed(Exception):
-    """The demo cannot go on; the text says why."""
 
 
 @dataclass(slots=True)
@@ -39,18 +33,18 @@ class Parts:
 
     folder: Folder
     env: Mapping[str, str]
+    clouds: Clouds
     daemons: list[Child] = field(default_factory=list)
-    clouds: list[Child] = field(default_factory=list)
     zookeeper: Server | None = None
     store_ends: ExitStack = field(default_factory=ExitStack)
-    regions: dict[ProviderName, RegionClient] = field(default_factory=dict)
+    installation: InstallationId | None = None
     sessions: list[View | Scheduler] = field(default_factory=list)
     pages: str = ""
     """Where the launcher shows its pages."""
 
     @property
     def children(self) -> tuple[Child, ...]:
-        return (*self.daemons, *self.clouds)
+        return (*self.daemons, *self.clouds.children)
 
     def check(self) -> None:
         """Raise `DemoFailed` when something that should run does not."""
@@ -74,9 +68,12 @@ class Parts:
         for session in reversed(self.sessions):
             session.stop()
         self.stop_daemons()
-        for cloud in self.clouds:
-            cloud.end()
-        self.store_ends.close()
+        try:
+            if self.installation is not None:
+                self.clouds.clear(self.installation)
+        finally:
+            self.clouds.stop()
+            self.store_ends.close()
 
 
 def environment(folder: Folder, base: Mapping[str, str]) -> dict[str, str]:
@@ -90,39 +87,6 @@ def environment(folder: Folder, base: Mapping[str, str]) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), env.get("PATH", os.defpath))),
     }
-
-
-def program(name: str) -> str:
-    """Return the path of one of our console scripts; raise `DemoFailed`."""
-    path = Path(sys.executable).parent / name
-    if not path.exists():
-        raise DemoFailed(f"{path} is not there: run `make install`")
-    return str(path)
-
-
-def start_clouds(parts: Parts) -> None:
-    """Start the simulated clouds; returns before they are up."""
-    folder = parts.folder
-    config = folder.path / "simulation.yaml"
-    config.write_text(settings.simulation())
-    options = ["--config", str(config), "--port-file", str(_port_file(folder)), "--clouds-yaml", str(folder.clouds)]
-    parts.clouds.append(Child("nodepool-sim", [program("nodepool-sim"), *options], folder.logs / "sim.log", parts.env))
-
-
-def await_clouds(parts: Parts) -> str:
-    """Wait until the simulated clouds are up, and return their address."""
-    (child,) = parts.clouds
-    port = _port_file(parts.folder)
-    deadline = time.monotonic() + START_TIMEOUT
-    while not port.exists():
-        if child.ended_within(0.02):
-            raise DemoFailed(f"{child.name} has ended with exit status {child.returncode}")
-        if time.monotonic() > deadline:
-            raise DemoFailed(f"{child.name} was not up after {START_TIMEOUT:.0f} s")
-    url = f"http://127.0.0.1:{port.read_text().strip()}"
-    client = SimClient(url)
-    parts.regions = {region.provider: client.region(region.cloud, region.name) for region in REGIONS}
-    return url
 
 
 def start_zookeeper(parts: Parts) -> str:
@@ -139,15 +103,12 @@ def start_daemons(parts: Parts, *, really: bool) -> None:
     """Write the configuration, and start builder and launcher on it."""
     folder = parts.folder
     assert parts.zookeeper is not None
-    ports: dict[ProviderName, int] = {}
-    for provider, region in parts.regions.items():
-        port = region.state().ssh_port
-        assert port is not None
-        ports[provider] = port
     dib_cmd = None if really else building.STAND_IN
     web = _free_port()
     parts.pages = f"http://{settings.LOOPBACK}:{web}/"
-    folder.config.write_text(settings.nodepool(folder, parts.zookeeper.port, web, ports, dib_cmd))
+    folder.config.write_text(
+        settings.nodepool(folder, parts.clouds.stage, parts.zookeeper.port, web, parts.clouds.ssh_ports, dib_cmd)
+    )
     for name in ("builder", "launcher"):
         parts.daemons.append(_daemon(parts, name))
 
@@ -167,7 +128,7 @@ def prepare_tree(parts: Parts) -> None:
     store = parts.store()
     store.start()
     try:
-        join(store, lambda patience: False)
+        parts.installation = join(store, lambda patience: False)
     finally:
         store.stop()
 
@@ -197,7 +158,3 @@ def _daemon(parts: Parts, name: str) -> Child:
     command = [program(f"nodepool-{name}"), "-f", "-c", str(folder.config)]
     command += ["-p", str(folder.path / f"{name}.pid")]
     return Child(f"nodepool-{name}", command, folder.logs / f"{name}.log", parts.env)
-
-
-def _port_file(folder: Folder) -> Path:
-    return folder.path / "simulation.port"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from nodepool_ng.demo.settings import IMAGE, REGIONS, WARM
+from nodepool_ng.demo.settings import IMAGE, Stage
 from nodepool_ng.demo.view import Sight
 from nodepool_ng.model.lifecycle import ImageState, NodeState
 from nodepool_ng.model.node import Node
@@ -38,30 +38,30 @@ _PHASES = {
 }
 
 
-def filling(sight: Sight, *, really: bool, doing: str = "") -> tuple[Row, ...]:
+def filling(sight: Sight, stage: Stage, *, really: bool, doing: str = "") -> tuple[Row, ...]:
     """Return the rows of the pool's filling: the build, an upload to each provider, and the nodes.
 
     `really` tells whether the image is being built, `doing` what the build says that it is doing.
     """
-    return (_build_row(sight, really, doing), *_upload_rows(sight), nodes_row(sight))
+    return (_build_row(sight, really, doing), *_upload_rows(sight, stage), nodes_row(sight, stage))
 
 
-def nodes_row(sight: Sight, key: str = "nodes", text: str = "warm pool") -> Row:
+def nodes_row(sight: Sight, stage: Stage, key: str = "nodes", text: str = "warm pool") -> Row:
     """Return the row of the warm pool."""
     free = sight.free
-    phase = Phase.DONE if len(free) >= WARM else Phase.GOING if sight.nodes else Phase.WAITING
+    phase = Phase.DONE if len(free) >= stage.warm else Phase.GOING if sight.nodes else Phase.WAITING
     booting = sum(node.state in (NodeState.INIT, NodeState.BUILDING) for node in sight.nodes)
-    detail = f"{len(free)} of {WARM} nodes ready"
+    detail = f"{len(free)} of {stage.warm} nodes ready"
     if booting:
         detail += f", {booting} booting"
     if phase is Phase.DONE:
-        detail += f", {boots(free)} ({shares(free)})"
-    return Row(key=key, text=text, phase=phase, detail=detail, done=len(free), total=WARM)
+        detail += f", {boots(free)} ({shares(free, stage)})"
+    return Row(key=key, text=text, phase=phase, detail=detail, done=len(free), total=stage.warm)
 
 
-def shares(nodes: Sequence[Node]) -> str:
+def shares(nodes: Sequence[Node], stage: Stage) -> str:
     """Say how many nodes are where."""
-    counts = {region.provider: 0 for region in REGIONS}
+    counts = {region.provider: 0 for region in stage.regions}
     for node in nodes:
         if node.provider is not None:
             counts[node.provider] = counts.get(node.provider, 0) + 1
@@ -85,9 +85,9 @@ def _build_row(sight: Sight, really: bool, doing: str) -> Row:
     return Row(key="build", text=text, phase=_PHASES[build.state], detail=doing)
 
 
-def _upload_rows(sight: Sight) -> tuple[Row, ...]:
+def _upload_rows(sight: Sight, stage: Stage) -> tuple[Row, ...]:
     rows = []
-    for region in REGIONS:
+    for region in stage.regions:
         found = [upload for upload in sight.uploads if upload.provider == region.provider]
         upload = max(found, key=lambda each: each.state_time, default=None)
         phase = Phase.WAITING if upload is None else _PHASES[upload.state]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -34,16 +33,31 @@ class Region:
         return LabelName(f"{ANYWHERE}-{self.name}")
 
 
-REGIONS = (Region("harbor", "north"), Region("harbor", "south"), Region("meadow", "west"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What a demo plays on, and how much."""
 
-MIN_READY: Mapping[LabelName, int] = MappingProxyType({ANYWHERE: 3, **{region.label: 3 for region in REGIONS}})
-"""The warm pool: a dozen nodes, some in every region."""
-WARM = sum(MIN_READY.values())
+    regions: tuple[Region, ...]
+    ssh: bool = True
+    """Whether servers can be logged into."""
 
-JOBS: Mapping[str, tuple[LabelName, ...]] = MappingProxyType(
-    {"unit-tests": (ANYWHERE,), "cluster-tests": (REGIONS[-1].label,) * 3}
-)
-"""What the CI scheduler runs, and on what. The last node of the last job is held."""
+    @property
+    def min_ready(self) -> Mapping[LabelName, int]:
+        """The warm pool by label: some nodes in every region, and some wherever there is room."""
+        return {ANYWHERE: 3, **{region.label: 3 for region in self.regions}}
+
+    @property
+    def warm(self) -> int:
+        """How many nodes the warm pool has."""
+        return sum(self.min_ready.values())
+
+    @property
+    def jobs(self) -> Mapping[str, tuple[LabelName, ...]]:
+        """What the CI scheduler runs, and on what. The last node of the last job is held."""
+        return {"unit-tests": (ANYWHERE,), "cluster-tests": (self.regions[-1].label,) * 3}
+
+
+SIMULATED = Stage(regions=(Region("harbor", "north"), Region("harbor", "south"), Region("meadow", "west")))
 
 _REGION = {
     "boot": {"uniform": [2, 4]},  # seconds
@@ -58,13 +72,18 @@ _REGION = {
 def simulation() -> str:
     """Return what `nodepool-sim` is to simulate."""
     clouds: dict[str, Any] = {}
-    for region in REGIONS:
+    for region in SIMULATED.regions:
         clouds.setdefault(region.cloud, {"regions": {}})["regions"][region.name] = _REGION
     return _text({"clouds": clouds}, "The simulated clouds of the demo.")
 
 
 def nodepool(
-    folder: Folder, zookeeper_port: int, web_port: int, ssh_ports: Mapping[ProviderName, int], dib_cmd: str | None
+    folder: Folder,
+    stage: Stage,
+    zookeeper_port: int,
+    web_port: int,
+    ssh_ports: Mapping[ProviderName, int],
+    dib_cmd: str | None,
 ) -> str:
     """Return the configuration of launcher and builder. Without `dib_cmd` images are really built."""
     image: dict[str, Any] = {
@@ -83,16 +102,18 @@ def nodepool(
             "images-dir": str(folder.images),
             "build-log-dir": str(folder.logs),
             "max-hold-age": 86400,
-            "labels": [{"name": name, "min-ready": count} for name, count in MIN_READY.items()],
+            "labels": [{"name": name, "min-ready": count} for name, count in stage.min_ready.items()],
             "diskimages": [image],
-            "providers": [_provider(region, ssh_ports[region.provider]) for region in REGIONS],
+            "providers": [_provider(region, stage, ssh_ports) for region in stage.regions],
         },
         "The configuration of the demo's nodepool-launcher and nodepool-builder; they notice when it changes.",
     )
 
 
-def _provider(region: Region, ssh_port: int) -> dict[str, Any]:
+def _provider(region: Region, stage: Stage, ssh_ports: Mapping[ProviderName, int]) -> dict[str, Any]:
     labels = [{"name": name, "diskimage": IMAGE, "flavor-name": FLAVOR} for name in (ANYWHERE, region.label)]
+    port = {"connection-port": ssh_ports[region.provider]} if region.provider in ssh_ports else {}
+    unseen = {} if stage.ssh else {"host-key-checking": False}
     return {
         "name": region.provider,
         "driver": "openstack",
@@ -100,8 +121,8 @@ def _provider(region: Region, ssh_port: int) -> dict[str, Any]:
         "region-name": region.name,
         "boot-timeout": 60,
         "launch-timeout": 120,
-        "diskimages": [{"name": IMAGE, "connection-port": ssh_port}],
-        "pools": [{"name": "main", "max-servers": 12, "labels": labels}],
+        "diskimages": [{"name": IMAGE, **port}],
+        "pools": [{"name": "main", "max-servers": 12, **unseen, "labels": labels}],
     }
 
 

@@ -5,7 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,21 +14,26 @@ from rich.console import Console
 from rich.table import Table
 
 from nodepool_ng.demo import building, checks, jobs, parts
+from nodepool_ng.demo.children import DemoFailed, program
+from nodepool_ng.demo.clouds import Clouds
 from nodepool_ng.demo.folder import Folder
-from nodepool_ng.demo.parts import DemoFailed, Parts
+from nodepool_ng.demo.parts import Parts
 from nodepool_ng.demo.rows import Phase, Row, filling, nodes_row
 from nodepool_ng.demo.scheduler import Scheduler, SchedulerError
 from nodepool_ng.demo.screen import Screen
-from nodepool_ng.demo.settings import ELEMENT, JOBS, REGIONS, WARM
+from nodepool_ng.demo.settings import ELEMENT, Stage
 from nodepool_ng.demo.view import Sight, Unseen, View
 from nodepool_ng.model.ids import NodeId
 from nodepool_ng.model.lifecycle import NodeState
 
 FILL_TIMEOUT = 280.0  # seconds; the first build downloads packages
-REFILL_TIMEOUT = 90.0  # seconds
+REFILL_TIMEOUT = 180.0  # seconds
 LIST_TIMEOUT = 60.0  # seconds
 PASSING = frozenset(NodeState) - {NodeState.READY, NodeState.HOLD}
 """States that nodes do not stay in when nobody wants anything."""
+
+
+MakeClouds = Callable[[Folder, Mapping[str, str]], Clouds]
 
 
 @dataclass(slots=True)
@@ -45,27 +50,33 @@ class Story:
     runs: list[jobs.Job] = field(default_factory=list)
     sight: Sight = field(default_factory=Sight)
 
+    @property
+    def stage(self) -> Stage:
+        return self.parts.clouds.stage
+
     def look(self) -> Sight:
         self.sight = self.view.look()
         return self.sight
 
 
-def prepare(folder: Folder, screen: Screen, console: Console, ends: ExitStack, *, ready_made: bool) -> Story:
+def prepare(
+    folder: Folder, clouds: MakeClouds, screen: Screen, console: Console, ends: ExitStack, *, ready_made: bool
+) -> Story:
     """Start everything. Raises `DemoFailed`."""
     env = parts.environment(folder, os.environ)
-    os.environ.update({name: env[name] for name in ("no_proxy", "NO_PROXY")})
+    os.environ.update({name: env[name] for name in ("no_proxy", "NO_PROXY", "OS_CLIENT_CONFIG_FILE")})
     why = () if ready_made else building.obstacles(folder, env)
     really = not (why or ready_made)
     if why:
         screen.say("No image can be built here, so a ready-made one takes its place, and all else is the same:")
         for sentence in why:
             screen.say(f"  - {sentence}")
-    running = Parts(folder, env)
+    running = Parts(folder, env, clouds(folder, env))
     ends.callback(running.stop)
-    parts.start_clouds(running)
+    running.clouds.start()
     _step(screen, "ZooKeeper", lambda: f"at {parts.start_zookeeper(running)}")
-    regions = ", ".join(region.provider for region in REGIONS)
-    _step(screen, "simulated clouds", lambda: f"at {parts.await_clouds(running)}: {regions}")
+    regions = ", ".join(region.provider for region in running.clouds.stage.regions)
+    _step(screen, running.clouds.what, lambda: f"at {running.clouds.await_up()}: {regions}")
     parts.prepare_tree(running)
     view, scheduler = parts.open_sessions(running)
     _step(screen, "builder and launcher", lambda: _started(running, really=really))
@@ -77,19 +88,19 @@ def fill(story: Story) -> None:
 
     def full() -> bool:
         sight = story.look()
-        rows = filling(sight, really=story.really, doing=_doing(story))
+        rows = filling(sight, story.stage, really=story.really, doing=_doing(story))
         story.screen.show(rows)
         broken = next((row for row in rows if row.phase is Phase.FAILED), None)
         if broken:
             raise DemoFailed(f"the {broken.text} has failed")
         return all(row.phase is Phase.DONE for row in rows)
 
-    parts.wait_for(story.parts, story.view, full, FILL_TIMEOUT, f"pool of {WARM} nodes")
+    parts.wait_for(story.parts, story.view, full, FILL_TIMEOUT, f"pool of {story.stage.warm} nodes")
 
 
 def run_jobs(story: Story) -> None:
     """Play a CI scheduler: a job on one node, and one on a set of three, of which the last node is held."""
-    for name, labels in JOBS.items():
+    for name, labels in story.stage.jobs.items():
         hold_last = len(labels) > 1
         text = f"{name} on {len(labels)} × {labels[0]}"
         story.screen.show([Row(key=name, text=text, phase=Phase.GOING)])
@@ -98,7 +109,7 @@ def run_jobs(story: Story) -> None:
         where = f"{', '.join(node.id for node in job.nodes)} in {job.nodes[0].provider}"
         given = f"handed out in {jobs.span(job.timing.took)}: {where}"
         story.screen.show([Row(key=name, text=text, phase=Phase.GOING, detail=given)])
-        jobs.work(story.scheduler, job)
+        jobs.work(story.scheduler, job, ssh=story.stage.ssh)
         jobs.end(story.scheduler, job, hold_last=hold_last)
         end = "used, the last one held" if hold_last else "used"
         story.screen.show([Row(key=name, text=text, phase=Phase.DONE, detail=f"{given}; {end}")])
@@ -110,8 +121,12 @@ def refill(story: Story) -> None:
     def settled() -> bool:
         sight = story.look()
         leaving = sum(node.state in (NodeState.USED, NodeState.DELETING, NodeState.DELETED) for node in sight.nodes)
-        done = len(sight.free) >= WARM and not sight.requests and not any(n.state in PASSING for n in sight.nodes)
-        row = nodes_row(sight, "refill", "used nodes are replaced")
+        done = (
+            len(sight.free) >= story.stage.warm
+            and not sight.requests
+            and not any(n.state in PASSING for n in sight.nodes)
+        )
+        row = nodes_row(sight, story.stage, "refill", "used nodes are replaced")
         detail = f"{leaving} leaving, {row.detail}" if leaving else row.detail
         phase = Phase.DONE if done else Phase.GOING
         story.screen.show([Row(key=row.key, text=row.text, phase=phase, detail=detail, done=row.done, total=row.total)])
@@ -122,7 +137,7 @@ def refill(story: Story) -> None:
 
 def listing(story: Story) -> subprocess.CompletedProcess[str]:
     """Run the real `nodepool list` and show what it says."""
-    command = [parts.program("nodepool"), "-c", str(story.folder.config), "list"]
+    command = [program("nodepool"), "-c", str(story.folder.config), "list"]
     done = subprocess.run(
         command,
         env=dict(story.parts.env),
@@ -138,8 +153,10 @@ def listing(story: Story) -> subprocess.CompletedProcess[str]:
 
 def judge(story: Story, listed: subprocess.CompletedProcess[str]) -> bool:
     """Check all that was shown, show the findings, and tell whether all is well."""
+    clouds = story.parts.clouds
     evidence = checks.Evidence(
-        regions={provider: region.state() for provider, region in story.parts.regions.items()},
+        stage=story.stage,
+        clouds={region.provider: clouds.holds(region.provider) for region in story.stage.regions},
         sight=story.look(),
         jobs=story.runs,
         listed=listed.stdout,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from nodepool_ng.model.action import ForgetConfirmation, node_subject
-from nodepool_ng.model.ids import NodeId, ProviderName, Seconds
+from nodepool_ng.model.ids import NodeId, ProviderName, Seconds, ServerId
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.server import ProviderFacts, Server, ServerStatus
@@ -80,12 +80,22 @@ def is_leak(s: Snapshot, facts: ProviderFacts, server: Server) -> bool:
     Ours means: made by this installation for this provider; or made by Nodepool 11 for a node that had a record in
     this very tree since we started.
     """
+    first = s.suspects.get((facts.provider, server.id))
+    seen_before = first is not None and facts.full_listed is not None and first < facts.full_listed
+    return seen_before and _without_record(s, facts, server)
+
+
+def suspicious(s: Snapshot, facts: ProviderFacts, id: ServerId) -> bool:
+    """Tell whether one more full list would show a server to be a leak: the newest was the first without its record."""
+    server, first = facts.servers.get(id), s.suspects.get((facts.provider, id))
+    newest = first is not None and facts.full_listed is not None and first >= facts.full_listed
+    return newest and server is not None and _without_record(s, facts, server)
+
+
+def _without_record(s: Snapshot, facts: ProviderFacts, server: Server) -> bool:
     if not marked(s, facts.provider, server) or server.status is ServerStatus.DELETED:
         return False
-    if server.node in s.nodes.nodes or server.node in s.unreadable:
-        return False
-    first = s.suspects.get((facts.provider, server.id))
-    return first is not None and facts.full_listed is not None and first < facts.full_listed
+    return server.node not in s.nodes.nodes and server.node not in s.unreadable
 
 
 def marked(s: Snapshot, provider: ProviderName, server: Server) -> bool:

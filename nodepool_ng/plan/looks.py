@@ -4,10 +4,14 @@ from nodepool_ng.model.action import ListServers, ReadCapacity
 from nodepool_ng.model.ids import ProviderName, Seconds
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.reason import Code, Reason
+from nodepool_ng.model.server import ProviderFacts
 from nodepool_ng.model.snapshot import Snapshot
+from nodepool_ng.plan.leaks import suspicious
 from nodepool_ng.plan.pace import Agenda
 
 FULL_LIST_EVERY: Seconds = 60.0
+LOOK_TWICE: Seconds = 10.0
+"""When a server that may be a leak is looked for again: until it is gone it uses up quota."""
 LIST_EVERY: Seconds = 1.0
 """While something is expected of a provider: servers that boot or go."""
 CHANGES_OVERLAP: Seconds = 10.0
@@ -33,16 +37,21 @@ def plan_looks(s: Snapshot, agenda: Agenda) -> None:
             agenda.look_again(read + CAPACITY_EVERY)
         listed = facts.listed if facts else None
         full = facts.full_listed if facts else None
-        if listed is None or full is None or s.now >= full + FULL_LIST_EVERY:
+        if facts is None or listed is None or full is None or s.now >= full + _full_every(s, facts):
             agenda.add(ListServers(provider=provider, since=None, why=_due(provider)))
             continue
-        agenda.look_again(full + FULL_LIST_EVERY)
+        agenda.look_again(full + _full_every(s, facts))
         if provider in expecting:
-            every = max(LIST_EVERY, facts.list_every if facts else 0.0)
+            every = max(LIST_EVERY, facts.list_every)
             if s.now >= listed + every:
                 agenda.add(ListServers(provider=provider, since=listed - CHANGES_OVERLAP, why=_due(provider)))
             else:
                 agenda.look_again(listed + every)
+
+
+def _full_every(s: Snapshot, facts: ProviderFacts) -> Seconds:
+    doubt = any(suspicious(s, facts, server) for where, server in s.suspects if where == facts.provider)
+    return LOOK_TWICE if doubt else FULL_LIST_EVERY
 
 
 def _due(provider: ProviderName) -> Reason:

@@ -26,6 +26,9 @@ from nodepool_ng.sim.network import (
 from nodepool_ng.sim.refused import Refused, not_found
 from nodepool_ng.sim.server import Caller
 
+OWNED = ("compute:", "baremetal:", "manila:")
+"""Neutron lets projects delete no port whose device_owner begins so; they may change that, though."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkUse:
@@ -97,17 +100,33 @@ class Fabric:
             port = self.plant_port(caller.project, network_id, name, now=now, device_owner=device_owner)
             return self._put(replace(port, device=device, description=description))
 
-    def update_port(self, caller: Caller, port_id: str, name: str | None, *, now: float) -> Port:
-        """Give a port another name."""
+    def update_port(
+        self,
+        caller: Caller,
+        port_id: str,
+        *,
+        name: str | None = None,
+        device: str | None = None,
+        device_owner: str | None = None,
+        now: float,
+    ) -> Port:
+        """Give a port another name, or say otherwise whose it is; None leaves it as it is."""
         with self._gate.passing(Call.PORT_UPDATE, now):
             port = self._own_port(caller, port_id)
-            return self._put(port if name is None else replace(port, name=name))
+            return self._put(
+                replace(
+                    port,
+                    name=port.name if name is None else name,
+                    device=port.device if device is None else device,
+                    device_owner=port.device_owner if device_owner is None else device_owner,
+                )
+            )
 
     def delete_port(self, caller: Caller, port_id: str, *, now: float) -> None:
         """Delete a port at once."""
         with self._gate.passing(Call.PORT_DELETE, now):
             port = self._own_port(caller, port_id)
-            if port.device_owner.startswith("baremetal:"):
+            if port.device_owner.startswith(OWNED):
                 raise Refused(403, "rule:delete_port is disallowed by policy")
             self._drop(port, now)
 

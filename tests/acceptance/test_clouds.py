@@ -120,6 +120,31 @@ def test_ports_of_ours_that_are_left_behind_go_and_nobody_elses_do(talk: Talk) -
     assert talk.verbs() == [PORTS, ("DELETE", "/ports/ours")]
 
 
+DELETE_PORT, TAKE_PORT = ("DELETE", "/ports/left"), ("PUT", "/ports/left")
+LEFT = {"id": "left", "device_id": "gone", "device_owner": "compute:nova", "status": "DOWN"}
+
+
+def test_a_port_that_says_a_server_has_it_is_taken_away_from_that_server_first(talk: Talk) -> None:
+    talk.answers[PORTS] = {"ports": [LEFT]}
+    talk.answers[DELETE_PORT] = [403, 204]
+    talk.answers[TAKE_PORT] = {"port": {"id": "left"}}
+    driver = OpenStack(provider("acme"), talk)
+    assert driver.sweep_network("i1", frozenset({"gone"}), ports=True, floating_ips=False).ports == 1  # type: ignore[arg-type]
+    assert talk.verbs() == [PORTS, DELETE_PORT, TAKE_PORT, DELETE_PORT]
+    assert talk.asked[2][2] == {"port": {"device_id": "", "device_owner": ""}}
+
+
+def test_a_port_that_we_may_not_delete_is_told_of_once(talk: Talk, caplog: pytest.LogCaptureFixture) -> None:
+    talk.answers[PORTS] = {"ports": [LEFT]}
+    talk.answers[DELETE_PORT] = talk.answers[TAKE_PORT] = 403
+    driver = OpenStack(provider("acme"), talk)
+    for _ in range(2):
+        assert driver.sweep_network("i1", frozenset({"gone"}), ports=True, floating_ips=False).ports == 0  # type: ignore[arg-type]
+    (said,) = caplog.messages
+    assert "Port left " in said
+    assert "administrator" in said
+
+
 VOLUMES = ("GET", "/volumes/detail")
 
 

@@ -39,11 +39,11 @@ def node(number: int, state: NodeState, provider: settings.Region) -> Node:
 
 
 def phases(sight: Sight) -> dict[str, Phase]:
-    return {row.key: row.phase for row in filling(sight, really=True)}
+    return {row.key: row.phase for row in filling(sight, settings.SIMULATED, really=True)}
 
 
 def test_rows_follow_from_what_there_is():
-    north, south, west = settings.REGIONS
+    north, south, west = settings.SIMULATED.regions
     assert set(phases(Sight()).values()) == {Phase.WAITING}
     sight = Sight(
         builds=(BUILD,),
@@ -60,8 +60,8 @@ def test_rows_follow_from_what_there_is():
 
 
 def test_the_pool_is_full_when_a_dozen_is_ready_and_free():
-    nodes = tuple(node(n, NodeState.READY, settings.REGIONS[n % 3]) for n in range(settings.WARM))
-    *_, row = filling(Sight(nodes=nodes), really=True)
+    nodes = tuple(node(n, NodeState.READY, settings.SIMULATED.regions[n % 3]) for n in range(settings.SIMULATED.warm))
+    *_, row = filling(Sight(nodes=nodes), settings.SIMULATED, really=True)
     assert (row.phase, row.done) == (Phase.DONE, 12)
     assert "launched in 4.0–4.0 s (4 in harbor-north" in row.detail
 
@@ -93,12 +93,12 @@ def test_a_terminal_ends_with_what_was_shown_last():
 @pytest.mark.parametrize("dib_cmd", [None, building.STAND_IN])
 def test_the_daemons_configuration_has_nothing_to_complain_about(tmp_path, monkeypatch, dib_cmd):
     place = folder.Folder(tmp_path)
-    ports = {region.provider: 2200 + number for number, region in enumerate(settings.REGIONS)}
-    place.config.write_text(settings.nodepool(place, 2181, 8005, ports, dib_cmd))
+    ports = {region.provider: 2200 + number for number, region in enumerate(settings.SIMULATED.regions)}
+    place.config.write_text(settings.nodepool(place, settings.SIMULATED, 2181, 8005, ports, dib_cmd))
     loaded = load(str(place.config), None)
     assert loaded.warnings == ()
     assert set(loaded.settings.providers) == set(ports)
-    assert sum(label.min_ready for label in loaded.settings.labels.values()) == settings.WARM == 12
+    assert sum(label.min_ready for label in loaded.settings.labels.values()) == settings.SIMULATED.warm == 12
 
 
 def test_the_simulation_has_two_clouds_and_three_regions():

@@ -99,7 +99,7 @@ def test_ten_machines_are_deployed_used_held_and_cleaned(place: Site, machines: 
     wait_for(lambda: any(each["extra"] for each in machines.allocations()), "a machine is allocated", PATIENCE)
     leak = planted_leak(machines)
     wait_for(lambda: place.ready(3), "three machines are deployed", PATIENCE)
-    # two full lists have to show it, and without something to expect there is one a minute
+    # two full lists have to show it: there is one a minute, and another soon after the first that does
     wait_for(lambda: leak not in {each["uuid"] for each in machines.allocations()}, "the leak is gone", 2 * PATIENCE)
     lent = zuul.take(zuul.wait(zuul.ask(["metal"] * 9), PATIENCE))
     assert machines.count("active") == 9

@@ -47,9 +47,11 @@ def test_a_quota_that_is_used_up_refuses_with_403_and_what_waits_gets_the_next_r
 
 
 def test_a_leak_goes_and_what_is_not_ours_stays(real_site: Site, cloud: RealCloud) -> None:
+    """It is there before the launcher is, as after a crash: the first list shows it, and another one soon after."""
     image = config.ready_made(real_site, cloud, min_ready=1)
-    real_site.launcher()
+    crashed = real_site.launcher()
     wait_for(lambda: real_site.ready(1), "a node is ready", PATIENCE)
+    crashed.kill()
     (ours,) = cloud.servers()
     foreign = [
         boot(cloud, "somebodys", image),
@@ -60,6 +62,7 @@ def test_a_leak_goes_and_what_is_not_ours_stays(real_site: Site, cloud: RealClou
     network = cloud.ci.network.find_network("private")
     port = cloud.ci.network.create_port(network_id=network.id, name="somebodys")
     theirs = cloud.image("somebodys")
+    real_site.launcher("-second")
     wait_for(lambda: leak not in cloud.servers(), "the leak is gone", PATIENCE)
     assert set(cloud.servers()) == {ours, *foreign}
     assert cloud.ci.network.get_port(port.id).name == "somebodys"

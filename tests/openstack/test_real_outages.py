@@ -1,5 +1,7 @@
 """Services of the cloud are killed and come back in the middle of work: nothing is lost, nothing is doubled."""
 
+from collections import Counter
+
 import pytest
 
 from nodepool_ng.zk import paths
@@ -44,6 +46,33 @@ def test_nodes_outlive_a_service(real_site: Site, cloud: RealCloud, service: str
         "the pool is full, and every server has a node",
         PATIENCE,
     )
+    assert launcher.stop() == 0
+    assert "Traceback" not in real_site.logs()
+
+
+def test_tokens_that_are_revoked_in_the_middle_of_work_are_renewed(real_site: Site, cloud: RealCloud) -> None:
+    """For a moment the user is disabled, too: what the launcher asks for just then is asked for again."""
+    config.ready_made(real_site, cloud, min_ready=2)
+    launcher = real_site.launcher()
+    wait_for(lambda: real_site.ready(2), "two nodes are ready", PATIENCE)
+    zuul = real_site.scheduler()
+    warm = zuul.take(zuul.wait(zuul.ask([config.LABEL]), PATIENCE))
+    since = cloud.marks()
+    cloud.revoke()
+    lent = [*warm, *zuul.take(zuul.wait(zuul.ask([config.LABEL] * 3), PATIENCE))]
+    assert {str(each.node.external_id) for each in lent} <= set(cloud.servers())
+    for each in lent:
+        zuul.give_back(zuul.use(each))
+    wait_for(
+        lambda: (
+            real_site.ready(2) and {node.external_id for node in real_site.nodes().values()} == set(cloud.servers())
+        ),
+        "the pool is full, and every server has a node",
+        PATIENCE,
+    )
+    refused = Counter(what.rpartition(" ")[2] for what in cloud.refusals(since).elements())
+    print(f"refused: {refused}")
+    assert refused["401"] > 0, "the tokens were no good any more"
     assert launcher.stop() == 0
     assert "Traceback" not in real_site.logs()
 

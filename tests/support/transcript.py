@@ -211,6 +211,8 @@ def _compute(talk: Talk) -> None:
     call("drop metadata again", c, "DELETE", f"{one}/metadata/more")
     call("console", c, "POST", f"{one}/action", {"os-getConsoleOutput": {}})
     call("its ports", "network", "GET", "/ports", params={"device_id": made})
+    (port,) = talk.ask("network", "GET", "/ports", params={"device_id": made}).json()["ports"]
+    call("delete its port", "network", "DELETE", f"/ports/{port['id']}")
     call("limits in use", c, "GET", "/limits")
     call("delete", c, "DELETE", one)
     again = talk.ask(c, "DELETE", one).status_code  # 204, or 404 where the deletion was quick
@@ -267,6 +269,12 @@ def _network(talk: Talk) -> None:
     call("floating IP without its port", n, "GET", f"/floatingips/{made}")
     call("delete a floating IP", n, "DELETE", f"/floatingips/{made}")
     call("delete it again", n, "DELETE", f"/floatingips/{made}")
+    for owner in ("compute:az1", "baremetal:none", "somebody:else"):
+        left = {"network_id": inside, "device_id": UNKNOWN, "device_owner": owner}
+        path = f"/ports/{call(f'a port of {owner}', n, 'POST', '/ports', {'port': left})['port']['id']}"
+        call(f"delete a port of {owner}", n, "DELETE", path)
+        call(f"take it away from {owner}", n, "PUT", path, {"port": {"device_id": "", "device_owner": ""}})
+        call(f"delete it without {owner}", n, "DELETE", path)
     call("delete an unknown port", n, "DELETE", f"/ports/{UNKNOWN}")
     call("unknown port", n, "GET", f"/ports/{UNKNOWN}")
     call("security groups", n, "GET", "/security-groups")

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "builder": {"model", "config", "drivers", "plan", "shell", "telemetry", "web", "zk"},
     "cli": {"model", "builder", "config", "drivers", "explain", "listing", "plan", "sim", "zk"},
     "sim": {"model", "builder", "drivers", "launcher", "plan", "shell", "zk"},
-    "demo": {"model", "builder", "cli", "sim", "zk"},
+    "demo": {"model", "builder", "cli", "drivers", "sim", "zk"},
 }
 DOORS: dict[str, tuple[str, ...]] = {
     "kazoo": ("zk/",),

@@ -74,6 +74,8 @@ class OpenStack:
         self._floating: set[ServerId] = set()
         self._bound: dict[str, tuple[ServerId, Timestamp]] = {}
         """The volumes that were to go with servers of ours, as far as we have seen them, and when last."""
+        self._refused_ports: set[str] = set()
+        """Ports of servers of ours that are not ours to delete."""
         self._installation: InstallationId | None = None
         self._behind = 0.0  # seconds
 
@@ -181,7 +183,9 @@ class OpenStack:
         there = gone - self._seen.keys()
         swept = Swept()
         if self._door.has(NETWORK):
-            swept = floating.sweep(self._door, installation, there, ports=ports, floating_ips=floating_ips)
+            swept = floating.sweep(
+                self._door, installation, there, self._refused_ports, ports=ports, floating_ips=floating_ips
+            )
         left = {volume for volume, (server, _) in self._bound.items() if server in there} if ports else set()
         if left and self._door.has(VOLUME):
             gone_by_now, deleted = volumes.sweep(self._door, left)

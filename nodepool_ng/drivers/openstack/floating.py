@@ -5,13 +5,19 @@ ever deleted, and nothing that others made is ever used. Ports are made by Nova 
 the server that they name was.
 """
 
+import logging
 from collections.abc import Set
 
 from nodepool_ng.drivers import Misconfigured, Refused, Swept
 from nodepool_ng.drivers.openstack.calls import NETWORK, Door, listed
 from nodepool_ng.drivers.openstack.networks import NetworkFacts
+from nodepool_ng.drivers.openstack.refusal import message_of
 from nodepool_ng.drivers.openstack.wire import RawFloatingIp, RawPort
 from nodepool_ng.model.ids import InstallationId, Json, ServerId
+
+log = logging.getLogger("nodepool.driver.openstack")
+
+FORBIDDEN = 403
 
 
 def description_of(installation: InstallationId, server: ServerId | str) -> str:
@@ -64,8 +70,13 @@ def release(door: Door, server: ServerId, installation: InstallationId) -> None:
         door.call(NETWORK, "DELETE", f"/floatingips/{ours['id']}", fine=(404,))
 
 
-def sweep(door: Door, installation: InstallationId, gone: Set[ServerId], *, ports: bool, floating_ips: bool) -> Swept:
-    """Delete floating IPs of ours that lead nowhere, and ports that servers of ours left behind."""
+def sweep(
+    door: Door, installation: InstallationId, gone: Set[ServerId], refused: set[str], *, ports: bool, floating_ips: bool
+) -> Swept:
+    """Delete floating IPs of ours that lead nowhere, and ports that servers of ours left behind.
+
+    `refused` has the ports that could not be deleted before; others are told of, once, and added.
+    """
     swept_ports = swept_floating = 0
     if floating_ips:
         mark = description_of(installation, "")
@@ -81,9 +92,35 @@ def sweep(door: Door, installation: InstallationId, gone: Set[ServerId], *, port
             # A Neutron that does not know this filter answers with everything.
             down = port.get("status") == "DOWN" and (not owner or owner.startswith("compute:"))
             if down and port.get("device_id") in gone:
-                door.call(NETWORK, "DELETE", f"/ports/{port['id']}", fine=(404,))
-                swept_ports += 1
+                why = _drop_port(door, port["id"])
+                swept_ports += not why
+                if why and port["id"] not in refused:
+                    refused.add(port["id"])
+                    log.warning(
+                        "Port %s was left behind by our server %s, and is not ours to delete: %s. It counts against the"
+                        " quota until an administrator of the cloud deletes it; `port-cleanup-interval: 0` leaves ports"
+                        " alone",
+                        port["id"],
+                        port.get("device_id"),
+                        why,
+                    )
     return Swept(ports=swept_ports, floating_ips=swept_floating)
+
+
+def _drop_port(door: Door, port: str) -> str:
+    """Delete a port that a server left behind; return why that cannot be, or "".
+
+    Neutron (seen: 29) lets a project delete no port that says a server has it, even one that is gone. But a project
+    may take a port of its own away from its server, and then delete it.
+    """
+    path = f"/ports/{port}"
+    answer = door.call(NETWORK, "DELETE", path, fine=(404, FORBIDDEN))
+    if answer.status == FORBIDDEN:
+        nobodys: Json = {"port": {"device_id": "", "device_owner": ""}}
+        answer = door.call(NETWORK, "PUT", path, json=nobodys, fine=(404, FORBIDDEN))
+        if answer.status < 400:
+            answer = door.call(NETWORK, "DELETE", path, fine=(404, FORBIDDEN))
+    return message_of(answer.body.decode(errors="replace")) or "forbidden" if answer.status == FORBIDDEN else ""
 
 
 def _of(door: Door, server: ServerId, installation: InstallationId) -> list[RawFloatingIp]:

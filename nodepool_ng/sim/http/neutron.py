@@ -195,8 +195,9 @@ def _create_port(visit: Visit) -> Reply:
 
 
 def _update_port(visit: Visit) -> Reply:
-    name = member(visit.body, "port").get("name")
-    port = visit.region.fabric.update_port(visit.caller, visit.path["id"], name, now=visit.now)
+    body = member(visit.body, "port")
+    wanted = {"name": body.get("name"), "device": body.get("device_id"), "device_owner": body.get("device_owner")}
+    port = visit.region.fabric.update_port(visit.caller, visit.path["id"], **wanted, now=visit.now)
     return _one("port", _port_json(port, visit.now))
 
 

@@ -29,6 +29,19 @@ def test_everything_is_listed_each_minute(scene: Scene) -> None:
     assert looks(scene) == [("list", None)]
 
 
+def test_a_server_that_may_be_a_leak_is_looked_for_again_soon_and_once_only(scene: Scene) -> None:
+    scene.server(1)
+    scene.server(2, installation="another")
+    scene.more["suspects"] = {("acme", "server-1"): NOW, ("acme", "server-2"): NOW}
+    assert scene.plan().wake == NOW + 10
+    scene.now = NOW + 10
+    assert looks(scene) == [("list", None)]
+    scene.cloud(full_listed=NOW + 10, listed=NOW + 10)
+    assert not looks(scene)
+    scene.more["suspects"] = {("acme", "server-2"): NOW + 10}
+    assert scene.plan().wake == NOW + 70, "what is not ours is no reason to hurry"
+
+
 def test_capacity_is_read_every_five_minutes_or_when_it_was_reset(scene: Scene) -> None:
     scene.cloud(full_listed=NOW + 280, listed=NOW + 280)
     scene.now = NOW + 280
