@@ -146,7 +146,18 @@ def _limits(written: object, named: Mapping[str, int | None] | None = None) -> R
 def _openstack(provider: ReadProvider) -> settings.Provider:
     written = provider.model
     assert isinstance(written, providers.OpenStackProvider)
-    pools = {PoolName(pool.name): _openstack_pool(written, pool) for pool in written.pools}
+    return replace(
+        _at_a_cloud(provider, written),
+        clean_floating_ips=written.clean_floating_ips,
+        port_cleanup_interval=written.port_cleanup_interval,
+        cloud_images={image.name: _cloud_image(image) for image in written.cloud_images},
+        pools={PoolName(pool.name): _openstack_pool(written, pool) for pool in written.pools},
+    )
+
+
+def _at_a_cloud(
+    provider: ReadProvider, written: providers.OpenStackProvider | providers.IronicProvider
+) -> settings.Provider:
     return settings.Provider(
         name=ProviderName(written.name),
         driver=provider.driver,
@@ -159,12 +170,8 @@ def _openstack(provider: ReadProvider) -> settings.Provider:
         rate=1 / written.rate if written.rate else None,
         image_upload_timeout=written.image_upload_timeout,
         image_name_format=written.image_name_format,
-        clean_floating_ips=written.clean_floating_ips,
-        port_cleanup_interval=written.port_cleanup_interval,
         post_upload_hook=written.post_upload_hook,
         images={ImageName(image.name): _provider_image(image) for image in written.diskimages},
-        cloud_images={image.name: _cloud_image(image) for image in written.cloud_images},
-        pools=pools,
     )
 
 
@@ -240,23 +247,11 @@ def _pool_label(pool: providers.OpenStackPool, label: providers.PoolLabel) -> se
 def _ironic(provider: ReadProvider) -> settings.Provider:
     written = provider.model
     assert isinstance(written, providers.IronicProvider)
-    return settings.Provider(
-        name=ProviderName(written.name),
-        driver=provider.driver,
-        cloud=written.cloud,
-        region_name=written.region_name,
-        boot_timeout=written.boot_timeout,
-        launch_timeout=written.launch_timeout,
-        launch_retries=max(1, written.launch_retries),
-        max_concurrency=written.max_concurrency,
-        rate=1 / written.rate if written.rate else None,
-        image_upload_timeout=written.image_upload_timeout,
-        image_name_format=written.image_name_format,
+    return replace(
+        _at_a_cloud(provider, written),
         port_cleanup_interval=written.cleanup_interval,
-        post_upload_hook=written.post_upload_hook,
         machine_retries=written.machine_retries,
         list_interval=written.list_interval,
-        images={ImageName(image.name): _provider_image(image) for image in written.diskimages},
         cloud_images={image.name: _machine_image(image) for image in written.cloud_images},
         pools={PoolName(pool.name): _machine_pool(written, pool) for pool in written.pools},
     )
