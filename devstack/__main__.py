@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from devstack import catalogue, place, process, stack
+from devstack import catalogue, place, process, services, stack
 from devstack.process import StackError
-from devstack.services import SERVICES
 
 _NAMES = click.argument("services", nargs=-1, metavar="[SERVICE]...")
 
@@ -29,13 +28,23 @@ def main(context: click.Context, folder: Path) -> None:
 
 @main.command()
 @click.option("--first-port", type=click.IntRange(1024, 65000), help="Count ports from here.  [default: free ones]")
-@click.option("--only", "services", multiple=True, metavar="SERVICE", help="Only this one and what it needs.")
+@click.option("--only", multiple=True, metavar="SERVICE", help="Only this one and what it needs.")
+@click.option("--vms", is_flag=True, help="Servers are virtual machines in a network of their own.  [default: fakes]")
+@click.option(
+    "--venv",
+    type=click.Path(path_type=Path, file_okay=False, resolve_path=True),
+    help="Where the services are installed.  [default: in the folder]",
+)
 @click.pass_obj
-def up(folder: Path, first_port: int | None, services: tuple[str, ...]) -> None:
+def up(folder: Path, first_port: int | None, only: tuple[str, ...], vms: bool, venv: Path | None) -> None:
     """Install and start all services, or some and what they need. Those that run are left alone."""
-    here = place.make(folder, first_port)
+    here = place.make(folder, first_port, vms=vms, venv=venv)
+    if vms and not here.vms:
+        raise StackError(
+            f"the services in {folder} have fake servers; choose another --folder, or: devstack/down --clean"
+        )
     say = stack.stopwatch()
-    stack.up(here, say, stack.known(services))
+    stack.up(here, say, stack.known(only))
     say("all is up")
     click.echo(f"""
     export OS_CLIENT_CONFIG_FILE={here.clouds_yaml}
@@ -46,6 +55,8 @@ def up(folder: Path, first_port: int | None, services: tuple[str, ...]) -> None:
     OS_CLOUD={catalogue.FLOATING}    the same, where servers are reached by floating IPs only
     OS_CLOUD={catalogue.OTHER_PROJECT}  a project of somebody else's
 """)
+    if here.vms:
+        click.echo(f"    ip netns exec {here.namespace} …    where servers are reached, by their floating IPs\n")
 
 
 @main.command()
@@ -77,7 +88,7 @@ def status(folder: Path) -> None:
     if here is None:
         raise StackError(f"nothing was ever started in {folder}")
     well = True
-    for service in SERVICES:
+    for service in services.of(here):
         found = process.running(here, service.name)
         answers = found is not None and service.up(here)
         well = well and answers

@@ -12,15 +12,22 @@ import yaml
 from devstack import databases
 from devstack.place import HOST, REGION, Place
 from devstack.process import StackError, waited
-from devstack.settings import COMPUTE_HOSTS, EXTERNAL_PHYSNET, ZONES
+from devstack.settings import FAKE_HOSTS, compute_hosts
+from devstack.vm_settings import EXTERNAL_PHYSNET
 
 PROJECT = "ci"
 FLOATING = "ci-floating"
 OTHER_PROJECT = "somebody-else"
 FLAVORS = {"small": (512, 1), "medium": (2048, 2), "large": (8192, 8)}
 """Memory in MiB, and cores."""
+SSH = "ssh"
+"""The security group of the pool's project that lets SSH in."""
 NETWORK = "private"
+MTU = 1400  # bytes; leaves room for the tunnels between hosts
 EXTERNAL_NETWORK = "public"
+EXTERNAL_ADDRESSES = "10.98.0.0/16"
+GATEWAY = "10.98.0.1/16"
+"""Where virtual machines find those who use them: the address of what has the outer network in its namespace."""
 MACHINES = 10
 RESOURCE_CLASS = "baremetal.small"
 HOSTS_PATIENCE = 120.0  # seconds
@@ -89,7 +96,7 @@ def register_agents(place: Place) -> None:
         "ovs_capabilities": {"datapath_types": ["system"], "iface_types": ["system"]},
     }
     now = "utc_timestamp()"
-    for host in COMPUTE_HOSTS:
+    for host in FAKE_HOSTS:
         databases.query(
             place,
             "insert ignore into agents (id, agent_type, `binary`, topic, host, admin_state_up, created_at, started_at,"
@@ -101,9 +108,12 @@ def register_agents(place: Place) -> None:
 
 
 def fill_network(place: Place) -> None:
-    """Enter a network for servers, one outside, and a router between them."""
+    """Enter a network for servers, one outside, and a router between them; for virtual machines what lets SSH in."""
     with connect(place, "admin") as cloud:
         _networks(cloud)
+    if place.vms:
+        with connect(place, PROJECT) as cloud:
+            _let_ssh_in(cloud.network)
 
 
 def fill_compute(place: Place) -> None:
@@ -115,7 +125,8 @@ def fill_compute(place: Place) -> None:
                 cloud.compute.create_flavor(name=name, ram=ram, vcpus=cores, disk=1)
         _map_hosts(place)
         zones = {zone.name: zone for zone in cloud.compute.aggregates()}
-        for host, name in ZONES.items():
+        for number, host in enumerate(compute_hosts(place), 1):
+            name = f"az{number}"
             found = zones.get(name) or cloud.compute.create_aggregate(name=name, availability_zone=name)
             if host not in (found.hosts or ()):
                 cloud.compute.add_host_to_aggregate(found, host)
@@ -180,15 +191,23 @@ def _networks(cloud: Any) -> None:
             provider_physical_network=EXTERNAL_PHYSNET,
         ),
     )
-    # addresses that exist in Neutron's tables only; nothing on this machine is given one
-    _subnet(network, outside, "10.98.0.0/16", dhcp=False)
+    # with fake hosts these addresses exist in Neutron's tables only
+    _subnet(network, outside, EXTERNAL_ADDRESSES, dhcp=False)
     inside = _ensure(
-        network.find_network(NETWORK), lambda: network.create_network(name=NETWORK, is_shared=True, mtu=1450)
+        network.find_network(NETWORK), lambda: network.create_network(name=NETWORK, is_shared=True, mtu=MTU)
     )
     subnet = _subnet(network, inside, "10.99.0.0/16", dhcp=True)
     if network.find_router("router") is None:
         router = network.create_router(name="router", external_gateway_info={"network_id": outside.id})
         network.add_interface_to_router(router, subnet_id=subnet.id)
+
+
+def _let_ssh_in(network: Any) -> None:
+    """Enter a security group of the pool's project."""
+    if network.find_security_group(SSH) is None:
+        group = network.create_security_group(name=SSH)
+        rule = {"direction": "ingress", "ether_type": "IPv4", "protocol": "tcp"}
+        network.create_security_group_rule(security_group_id=group.id, port_range_min=22, port_range_max=22, **rule)
 
 
 def _subnet(network: Any, on: Any, cidr: str, *, dhcp: bool) -> Any:
@@ -204,12 +223,12 @@ def _map_hosts(place: Place) -> None:
 
     def registered() -> bool:
         ((count,),) = databases.query(place, "select count(*) from compute_nodes where deleted = 0", "nova_cell1")
-        return int(count) >= len(COMPUTE_HOSTS)
+        return int(count) >= len(compute_hosts(place))
 
     if not waited(registered, HOSTS_PATIENCE):
         raise StackError(f"not every compute host registered within {HOSTS_PATIENCE:.0f} s; see nova-compute-*.log")
     ((count,),) = databases.query(place, "select count(*) from host_mappings", "nova_api")
-    if int(count) < len(COMPUTE_HOSTS):
+    if int(count) < len(compute_hosts(place)):
         config = f"--config-file={place.etc / 'nova' / 'nova.conf'}"
         argv = [place.program("nova-manage"), config, "cell_v2", "discover_hosts"]
         databases.run(place, "discover-hosts", argv, dict(os.environ))

@@ -121,7 +121,7 @@ def _one(place: Place, service: str, env: Mapping[str, str], cache: Path) -> Non
 
 def _key(service: str) -> str:
     """Return a digest of all that decides how a service's migrated tables look."""
-    nowhere = Place(folder=Path("/"), ports=_AnyPort(), password="")
+    nowhere = Place(folder=Path("/"), ports=_AnyPort(), password="", venv=Path("/"))
     tables = TABLES[service](nowhere)
     made_by = repr((tables.databases, tables.migrate)).encode()
     return hashlib.sha256(CONSTRAINTS.read_bytes() + made_by).hexdigest()[:16]

@@ -37,10 +37,10 @@ class Place:
     folder: Path
     ports: Mapping[str, int]
     password: str
-
-    @property
-    def venv(self) -> Path:
-        return self.folder / "venv"
+    venv: Path
+    """Where the services are installed; several places may share it."""
+    vms: bool = False
+    """Whether servers are virtual machines with a network, or fakes."""
 
     @property
     def etc(self) -> Path:
@@ -88,6 +88,11 @@ class Place:
         return f"mysql+pymysql://root@localhost/{name}?unix_socket={self.socket}&charset=utf8mb3"
 
     @property
+    def namespace(self) -> str:
+        """The network namespace that virtual machines and their network are in."""
+        return f"devstack-{self.ports['keystone']}"
+
+    @property
     def messages(self) -> str:
         """Return the URL of RabbitMQ, as oslo.messaging wants it."""
         return f"rabbit://guest:guest@{HOST}:{self.ports['rabbit']}/"
@@ -104,13 +109,20 @@ def find(folder: Path) -> Place | None:
         kept = json.loads((folder / "place.json").read_text())
     except FileNotFoundError:
         return None
-    return Place(folder=folder, ports=kept["ports"], password=kept["password"])
+    return Place(
+        folder=folder,
+        ports=kept["ports"],
+        password=kept["password"],
+        vms=kept.get("vms", False),
+        venv=Path(kept.get("venv") or folder / "venv"),
+    )
 
 
-def make(folder: Path, first_port: int | None) -> Place:
+def make(folder: Path, first_port: int | None, *, vms: bool = False, venv: Path | None = None) -> Place:
     """Return the place of a folder, which is made into one first if it has to be.
 
-    Ports are counted from `first_port`; with None, free ones are taken. Once chosen they stay.
+    Ports are counted from `first_port`; with None, free ones are taken. Once chosen they stay, and so do `vms` and
+    `venv`.
     """
     known = find(folder)
     if known is not None:
@@ -118,13 +130,14 @@ def make(folder: Path, first_port: int | None) -> Place:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     ports = _free_ports() if first_port is None else {n: first_port + i for i, n in enumerate(SERVICES_WITH_PORTS)}
-    made = Place(folder=folder, ports=ports, password=secrets.token_hex(12))
-    kept = folder / "place.json"
+    made = {"ports": ports, "password": secrets.token_hex(12), "vms": vms, "venv": str(venv or folder / "venv")}
     draft = folder / "place.json.new"
     draft.touch(mode=0o600)
-    draft.write_text(json.dumps({"ports": ports, "password": made.password}, indent=1))
-    draft.replace(kept)
-    return made
+    draft.write_text(json.dumps(made, indent=1))
+    draft.replace(folder / "place.json")
+    kept = find(folder)
+    assert kept is not None
+    return kept
 
 
 def _free_ports() -> dict[str, int]:

@@ -5,13 +5,13 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from devstack import databases, process
+from devstack import databases, process, vm_services
 from devstack.place import HOST, Place
 from devstack.process import StackError, waited
-from devstack.settings import COMPUTE_HOSTS
+from devstack.service import Service
+from devstack.settings import FAKE_HOSTS, QEMU_HOST, compute_hosts
 
 UP_PATIENCE = 180.0  # seconds; on two busy cores a first start takes half of it
 ANSWER_PATIENCE = 10.0  # seconds
@@ -20,24 +20,15 @@ REQUEST_FORMAT = "%(method) %(uri) %(status) %(msecs) %(uagent)"
 """One line for each request that an API has answered."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
-    """One service: a program that runs until it is stopped.
-
-    `needs` names services that must be up before; `up` tells whether it answers.
-    """
-
-    name: str
-    argv: Callable[[Place], Sequence[str]]
-    up: Callable[[Place], bool]
-    needs: tuple[str, ...] = ()
-    env: Callable[[Place], Mapping[str, str]] = field(default=lambda _: MappingProxyType({}))
-
-
 def start(place: Place, service: Service) -> None:
     """Start a service that does not run; does not wait for it."""
     if process.running(place, service.name) is None:
         process.start(place, service.name, service.argv(place), {**environment(place), **service.env(place)})
+
+
+def of(place: Place) -> list[Service]:
+    """Return the services of a place, each after what it needs."""
+    return [service for service in SERVICES if service.runs_in(place)]
 
 
 def wait_until_up(place: Place, service: Service) -> None:
@@ -171,16 +162,27 @@ def _api(
     return Service(name=name, argv=argv, up=_answers(name, path), needs=needs)
 
 
-def _nova(name: str, *files: str, needs: tuple[str, ...]) -> Service:
+def _nova(name: str, needs: tuple[str, ...], *, host: str | None = None) -> Service:
     """Return one of Nova's own processes. `up` only tells that it runs; whether it works, Nova's API knows."""
-    program = "nova-compute" if files else name
+    program = name if host is None else "nova-compute"
 
     def argv(place: Place) -> Sequence[str]:
-        configs = [str(place.etc / "nova" / each) for each in ("nova.conf", *files)]
+        files = ("nova.conf",) if host is None else ("nova.conf", f"{host}.conf")
+        configs = [str(place.etc / "nova" / each) for each in files]
         log = str(place.logs / f"{name}.log")
         return (place.program(program), "--log-file", log, *(f"--config-file={each}" for each in configs))
 
-    return Service(name=name, argv=argv, up=lambda place: process.running(place, name) is not None, needs=needs)
+    return Service(
+        name=name,
+        argv=argv,
+        up=lambda place: process.running(place, name) is not None,
+        needs=needs,
+        runs_in=lambda place: host is None or host in compute_hosts(place),
+    )
+
+
+def _compute(host: str, *needs: str) -> Service:
+    return _nova(f"nova-compute-{host}", ("nova-conductor", "placement", *needs), host=host)
 
 
 SERVICES: tuple[Service, ...] = (
@@ -211,14 +213,20 @@ SERVICES: tuple[Service, ...] = (
     _api("keystone", "keystone.wsgi.api", path="/v3", needs=("mariadb", "memcached")),
     _api("placement", "placement.wsgi.api", needs=("keystone",)),
     _api("glance", "glance.wsgi.api", chunked=True, needs=("keystone",)),
-    _api("neutron", "neutron.wsgi.api", processes=2, needs=("keystone", "rabbit")),
+    *vm_services.SERVICES,
+    _api("neutron", "neutron.wsgi.api", processes=2, needs=("keystone", "rabbit", *vm_services.NETWORK)),
+    *vm_services.NEUTRON_WORKERS,
     _nova("nova-conductor", needs=("keystone", "rabbit")),
     _nova("nova-scheduler", needs=("keystone", "rabbit", "placement")),
-    *(_nova(f"nova-compute-{host}", f"{host}.conf", needs=("nova-conductor", "placement")) for host in COMPUTE_HOSTS),
+    *(_compute(host) for host in FAKE_HOSTS),
+    _compute(QEMU_HOST, *vm_services.NETWORK, *vm_services.WORKERS),
     _api(
         "nova",
         "nova.wsgi.osapi_compute",
-        needs=("nova-conductor", "nova-scheduler", "glance", "neutron", *(f"nova-compute-{h}" for h in COMPUTE_HOSTS)),
+        needs=(
+            *("nova-conductor", "nova-scheduler", "glance", "neutron"),
+            *(f"nova-compute-{host}" for host in (*FAKE_HOSTS, QEMU_HOST)),
+        ),
     ),
     Service(
         name="ironic",
@@ -228,5 +236,6 @@ SERVICES: tuple[Service, ...] = (
     ),
 )
 BY_NAME: Mapping[str, Service] = MappingProxyType({service.name: service for service in SERVICES})
+"""All there are; `of` tells which of them a place has."""
 BASE = ("mariadb", "epmd", "rabbit", "memcached")
 """What lies below all of OpenStack."""

@@ -3,16 +3,22 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from devstack import vm_settings
 from devstack.place import HOST, REGION, Place
 
 Ini = Mapping[str, Mapping[str, object]]
 
-COMPUTE_HOSTS = ("fake-1", "fake-2", "fake-3")
+FAKE_HOSTS = ("fake-1", "fake-2", "fake-3")
 """Each is a nova-compute of its own with an availability zone of its own. Several, since Nova's resource tracker reads
 all allocations of its host for every claim: the cost of a boot grows with the servers on a host."""
-ZONES: Mapping[str, str] = {host: f"az{number}" for number, host in enumerate(COMPUTE_HOSTS, 1)}
-EXTERNAL_PHYSNET = "public"
+QEMU_HOST = "qemu-1"
+"""The only host where servers are virtual machines."""
 LONGEST_AGENT_DOWN_TIME = 2147483  # seconds; Neutron does not start with more
+
+
+def compute_hosts(place: Place) -> tuple[str, ...]:
+    """Return the names of Nova's compute hosts."""
+    return (QEMU_HOST,) if place.vms else FAKE_HOSTS
 
 
 def write_all(place: Place) -> None:
@@ -24,7 +30,13 @@ def write_all(place: Place) -> None:
         (place.etc / source).write_bytes((templates / source).read_bytes())
     for folder in ("keystone/fernet", "keystone/credential", "glance/images", "glance/staging", "glance/tasks"):
         (place.data / folder).mkdir(parents=True, exist_ok=True)
-    for folder in ("ironic", "lock", "tmp", "rabbit/mnesia", *(f"nova/{host}" for host in COMPUTE_HOSTS)):
+    for folder in (
+        "ironic",
+        "lock",
+        "tmp",
+        "rabbit/mnesia",
+        *(f"nova/{host}/instances" for host in compute_hosts(place)),
+    ):
         (place.data / folder).mkdir(parents=True, exist_ok=True)
 
 
@@ -44,9 +56,9 @@ def _files(place: Place) -> Mapping[str, Ini]:
         "placement/placement.conf": _placement(place),
         "glance/glance-api.conf": _glance(place),
         "nova/nova.conf": _nova(place),
-        **{f"nova/{host}.conf": _compute(place, host) for host in COMPUTE_HOSTS},
+        **{f"nova/{host}.conf": _compute(place, host) for host in compute_hosts(place)},
         "neutron/neutron.conf": _neutron(place),
-        "neutron/ml2_conf.ini": _ml2(),
+        "neutron/ml2_conf.ini": vm_settings.ml2(place) if place.vms else _ml2(),
         "ironic/ironic.conf": _ironic(place),
     }
 
@@ -131,10 +143,12 @@ def _nova(place: Place) -> Ini:
 
 def _compute(place: Place, host: str) -> Ini:
     # each compute host keeps its id below its state_path
+    here = {"host": host, "state_path": place.data / "nova" / host}
+    if place.vms:
+        return vm_settings.compute(place, here)
     return {
         "DEFAULT": {
-            "host": host,
-            "state_path": place.data / "nova" / host,
+            **here,
             "compute_driver": "fake.FakeDriverWithoutFakeNodes",
             "vif_plugging_is_fatal": "false",
             "vif_plugging_timeout": 0,
@@ -148,7 +162,7 @@ def _neutron(place: Place) -> Ini:
             **_log(place, "neutron"),
             "state_path": place.data / "neutron",
             "core_plugin": "ml2",
-            "service_plugins": "router",
+            "service_plugins": vm_settings.ROUTERS if place.vms else "router",
             "api_paste_config": place.etc / "neutron/api-paste.ini",
             "auth_strategy": "keystone",
             "transport_url": place.messages,
@@ -177,7 +191,7 @@ def _ml2() -> Ini:
             "mechanism_drivers": "openvswitch",
             "extension_drivers": "port_security",
         },
-        "ml2_type_flat": {"flat_networks": EXTERNAL_PHYSNET},
+        "ml2_type_flat": {"flat_networks": vm_settings.EXTERNAL_PHYSNET},
         "ml2_type_vxlan": {"vni_ranges": "1:10000"},
         "securitygroup": {"enable_security_group": "true"},
     }

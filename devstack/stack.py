@@ -8,19 +8,39 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from devstack import catalogue, databases, process, services, settings
+from devstack import catalogue, databases, namespace, process, services, settings, vm_services
 from devstack.databases import CONSTRAINTS
 from devstack.place import Place
 from devstack.process import StackError
 from devstack.services import BASE, BY_NAME, SERVICES
 
+CONSTRAINTS_VMS = CONSTRAINTS.with_name("constraints-vms.txt")
 ROUTES = Path("/proc/net/route")
 
 Say = Callable[[str], None]
 
 
 def install(place: Place, say: Say) -> None:
-    """Install the services into an environment of their own, in exactly the versions of constraints.txt."""
+    """Install the services into an environment of their own, in exactly the versions of constraints*.txt."""
+    _install_all(place, say)
+    if place.vms:
+        _install_more(place, say)
+
+
+def _install_more(place: Place, say: Say) -> None:
+    """Install what only virtual machines need; there are no wheels of it, so a compiler is needed."""
+    stamp = place.venv / ".installed-vms"
+    key = CONSTRAINTS_VMS.read_text()
+    if stamp.exists() and stamp.read_text() == key:
+        return
+    say("building Python's way to libvirt")
+    pip = [place.program("python"), "-m", "pip", "install", "-qq", "--no-deps", "--requirement", str(CONSTRAINTS_VMS)]
+    if subprocess.run(pip, check=False).returncode != 0:
+        raise StackError("pip could not install what constraints-vms.txt lists; what it said is above")
+    stamp.write_text(key)
+
+
+def _install_all(place: Place, say: Say) -> None:
     stamp = place.venv / ".installed"
     key = hashlib.sha256(CONSTRAINTS.read_bytes() + str(place.venv).encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == key:
@@ -44,7 +64,7 @@ def install(place: Place, say: Say) -> None:
 def up(place: Place, say: Say, names: Sequence[str] = ()) -> None:
     """Have all services up, or those named and what they need; does nothing to those that are."""
     routes = ROUTES.read_text()
-    wanted = with_needs(names) if names else [service.name for service in SERVICES]
+    wanted = with_needs(place, names)
     install(place, say)
     settings.write_all(place)
     catalogue.write_clouds_yaml(place)
@@ -55,7 +75,13 @@ def up(place: Place, say: Say, names: Sequence[str] = ()) -> None:
     if "keystone" in wanted:
         _have_up(place, ["keystone"], say)
         catalogue.fill_identity(place)
-    if "neutron" in wanted:
+    if "neutron" in wanted and place.vms:
+        vm_services.prepare(place)
+        _have_up(place, ["ovs-database"], say)
+        vm_services.describe_chassis(place)
+        _have_up(place, vm_services.NETWORK, say)
+        vm_services.lead_outside(place, catalogue.GATEWAY)
+    elif "neutron" in wanted:
         catalogue.register_agents(place)
     _have_up(place, wanted, say)
     if "neutron" in wanted:
@@ -70,12 +96,15 @@ def up(place: Place, say: Say, names: Sequence[str] = ()) -> None:
 
 def down(place: Place, names: Sequence[str] = (), *, at_once: bool = False) -> list[str]:
     """Stop all services, or those named; the base services last. Returns the names of those that ran."""
-    wanted = [service.name for service in reversed(SERVICES) if not names or service.name in names]
+    wanted = [service.name for service in reversed(services.of(place)) if not names or service.name in names]
     above = [name for name in wanted if name not in BASE]
     below = [name for name in wanted if name in BASE]
     ran = []
     for group in (above, below):
         ran += [name for name in group if process.stop(place, name, at_once=at_once)]
+    if place.vms and not any(process.running(place, service.name) for service in services.of(place)):
+        # virtual machines go on without libvirt, and are in there, too
+        namespace.remove(place.namespace)
     return ran
 
 
@@ -105,16 +134,16 @@ def _have_up(place: Place, names: Iterable[str], say: Say) -> None:
         say(f"up: {', '.join(service.name for service in fresh)}")
 
 
-def with_needs(names: Iterable[str]) -> list[str]:
-    """Return the names of services and of all that they need, in the order of starting."""
+def with_needs(place: Place, names: Iterable[str]) -> list[str]:
+    """Return the names of services of a place, all or these and what they need, in the order of starting."""
     wanted: set[str] = set()
-    more = list(names)
+    more = list(names) or list(BY_NAME)
     while more:
         name = more.pop()
         if name not in wanted:
             wanted.add(name)
             more += BY_NAME[name].needs
-    return [service.name for service in SERVICES if service.name in wanted]
+    return [service.name for service in services.of(place) if service.name in wanted]
 
 
 def versions(place: Place) -> dict[str, str]:

@@ -83,6 +83,15 @@ def test_the_image_is_small_and_old_clouds_can_read_it(built):
     assert (told["format"], told["format-specific"]["data"]["compat"]) == ("qcow2", "0.10")
 
 
+def test_nova_does_not_take_the_boot_sector_for_a_partition_table(built):
+    """It refuses broken tables; that of a file system is told from one by its number of FATs and its media."""
+    (raw,) = (file.path for file in built.result.files if file.format == "raw")
+    with raw.open("rb") as disk:
+        sector = disk.read(512)
+    assert sector[510:] == b"\x55\xaa"
+    assert (sector[0x10], sector[0x15]) == (2, 0xF8)
+
+
 def test_the_log_tells_the_whole_story(built):
     lines = built.order.log.read_text().splitlines()
     assert any(line.endswith("Build completed successfully") for line in lines)

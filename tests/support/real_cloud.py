@@ -175,20 +175,19 @@ def missing() -> str | None:
 
 
 @contextmanager
-def running(folder: Path, only: Sequence[str] = ()) -> Iterator[RealCloud]:
-    """Have the services up; those that did not run before are stopped at the end."""
+def running(folder: Path, only: Sequence[str] = (), more: Sequence[str] = ()) -> Iterator[RealCloud]:
+    """Have the services up; those that did not run before are stopped at the end. `more` goes to `devstack up`."""
     known = place.find(folder)
-    wanted = stack.with_needs(only) if only else list(BY_NAME)
-    before = {name for name in wanted if known is not None and process.running(known, name) is not None}
+    before = {name for name in BY_NAME if known is not None and process.running(known, name) is not None}
     options = list(itertools.chain.from_iterable(("--only", name) for name in only))
-    argv = [sys.executable, "-m", "devstack", "--folder", str(folder), "up", *options]
+    argv = [sys.executable, "-m", "devstack", "--folder", str(folder), "up", *options, *more]
     subprocess.run(argv, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
     where = place.find(folder)
     assert where is not None
     try:
         yield RealCloud(where)
     finally:
-        if fresh := [name for name in wanted if name not in before]:
+        if fresh := [name for name in stack.with_needs(where, only) if name not in before]:
             stack.down(where, fresh)
 
 
