@@ -12,6 +12,7 @@ from functools import partial
 
 from devstack import namespace
 from devstack.place import HOST
+from devstack.process import StackError
 
 BACKLOG = 128
 CHUNK = 65536  # bytes
@@ -55,4 +56,11 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], [int(port) for port in sys.argv[2:]]))
+    if len(sys.argv) < 3 or not all(word.isdigit() for word in sys.argv[2:]):
+        sys.exit("usage: python -m devstack.gate NAMESPACE PORT...")
+    try:
+        asyncio.run(serve(sys.argv[1], [int(word) for word in sys.argv[2:]]))
+    except (OSError, OverflowError, StackError) as error:
+        sys.exit(f"devstack.gate: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
