@@ -12,14 +12,13 @@ import yaml
 from devstack import databases
 from devstack.place import HOST, REGION, Place
 from devstack.process import StackError, waited
-from devstack.settings import COMPUTE_HOSTS, EXTERNAL_PHYSNET, ZONES
+from devstack.settings import COMPUTE_HOSTS, EXTERNAL_PHYSNET, NETWORK, ZONES
 
 PROJECT = "ci"
 FLOATING = "ci-floating"
 OTHER_PROJECT = "somebody-else"
 FLAVORS = {"small": (512, 1), "medium": (2048, 2), "large": (8192, 8)}
 """Memory in MiB, and cores."""
-NETWORK = "private"
 EXTERNAL_NETWORK = "public"
 MACHINES = 10
 RESOURCE_CLASS = "baremetal.small"
