@@ -12,7 +12,7 @@ import yaml
 from devstack import databases
 from devstack.place import HOST, REGION, Place
 from devstack.process import StackError, waited
-from devstack.settings import FAKE_HOSTS, compute_hosts
+from devstack.settings import FAKE_HOSTS, NETWORK, compute_hosts
 from devstack.vm_settings import EXTERNAL_PHYSNET
 
 PROJECT = "ci"
@@ -22,7 +22,6 @@ FLAVORS = {"small": (512, 1), "medium": (2048, 2), "large": (8192, 8)}
 """Memory in MiB, and cores."""
 SSH = "ssh"
 """The security group of the pool's project that lets SSH in."""
-NETWORK = "private"
 MTU = 1400  # bytes; leaves room for the tunnels between hosts
 EXTERNAL_NETWORK = "public"
 EXTERNAL_ADDRESSES = "10.98.0.0/16"

@@ -13,6 +13,8 @@ FAKE_HOSTS = ("fake-1", "fake-2", "fake-3")
 all allocations of its host for every claim: the cost of a boot grows with the servers on a host."""
 QEMU_HOST = "qemu-1"
 """The only host where servers are virtual machines."""
+NETWORK = "private"
+"""Where the pool's servers and machines get their addresses."""
 LONGEST_AGENT_DOWN_TIME = 2147483  # seconds; Neutron does not start with more
 
 
@@ -212,7 +214,7 @@ def _ironic(place: Place) -> Ini:
             **{f"enabled_{kind}_interfaces": "fake" for kind in fake},
             **{f"enabled_{kind}_interfaces": f"fake,no-{kind}" for kind in fake_or_none},
             "enabled_storage_interfaces": "fake,noop",
-            "enabled_network_interfaces": "noop",
+            "enabled_network_interfaces": "noop,flat",
             "default_network_interface": "noop",
             "default_deploy_interface": "fake",
             "state_path": place.data / "ironic",
@@ -228,6 +230,8 @@ def _ironic(place: Place) -> Ini:
         "database": _database(place, "ironic"),
         "keystone_authtoken": _accepts_tokens(place, "ironic"),
         "service_catalog": _credentials(place, "ironic"),
+        # for machines with the network interface `flat` only: with it, Ironic plugs Neutron's ports into theirs
+        "neutron": {**_credentials(place, "ironic"), "cleaning_network": NETWORK, "provisioning_network": NETWORK},
         **_common(place),
     }
 

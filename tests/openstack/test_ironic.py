@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,12 @@ PATIENCE = 120.0  # seconds
 
 @pytest.fixture(scope="session")
 def hall() -> Iterator[RealMachines]:
-    """Ironic, Neutron and what they need, for the whole run."""
+    """Ironic, Neutron, Glance and what they need, for the whole run."""
     if why := missing():
         if os.environ.get("CI"):
             pytest.fail(why)
         pytest.skip(why)
-    with running(default_folder(), only=("ironic", "neutron")) as cloud:
+    with running(default_folder(), only=("ironic", "neutron", "glance")) as cloud:
         yield RealMachines(cloud)
 
 
@@ -58,7 +58,14 @@ def place(
             print(made.logs("nodepool")[-8000:])
 
 
-def configure(place: Site, *, cloud: str = "admin-system", min_ready: int = 0, **pool: object) -> None:
+def configure(
+    place: Site,
+    *,
+    cloud: str = "admin-system",
+    min_ready: int = 0,
+    image: Mapping[str, str] = URL,
+    **pool: object,
+) -> None:
     fast = {"name": "fast", "cloud-image": "fixed", "traits": ["CUSTOM_FAST"]}
     pools = [
         {
@@ -77,7 +84,7 @@ def configure(place: Site, *, cloud: str = "admin-system", min_ready: int = 0, *
         "launch-timeout": 300,
         "list-interval": 1,
         "cleanup-interval": 2,
-        "cloud-images": [{"name": "fixed", "username": "zuul", **URL}],
+        "cloud-images": [{"name": "fixed", "username": "zuul", **image}],
         "pools": pools,
     }
     place.configure(labels=[{"name": "metal", "min-ready": min_ready}, {"name": "fast"}], providers=[metal])
@@ -169,34 +176,50 @@ def test_a_launcher_that_dies_leaves_nothing_half_done(place: Site, machines: Re
 
 
 def test_a_project_uses_the_machines_that_it_owns_and_no_others(place: Site, machines: RealMachines) -> None:
-    """With a port of Neutron for each, as a project has them: its machines are nobody's business but its own."""
+    """With an image of Glance, and a port of Neutron for each, which Ironic plugs into the machine: its machines are
+    nobody's business but its own."""
     project, network = machines.cloud.project, machines.cloud.ci.network
     mine = sorted(machines.all())[:2]
     for name in mine:
-        machines.ironic.update_node(name, owner=project)
+        machines.ironic.update_node(name, owner=project, network_interface="flat")
+    golden = machines.cloud.image("golden")
     theirs = network.create_port(network_id=network.find_network("private").id, name="not-ours")
     try:
-        configure(place, cloud="ci", owner=project, networks=["private"])
+        configure(place, cloud="ci", owner=project, networks=["private"], image={"image-name": "golden"})
         zuul = launched(place)
         lent = zuul.take(zuul.wait(zuul.ask(["metal"] * 2), PATIENCE))
-        active = {name for name, node in machines.all().items() if node["provision_state"] == "active"}
-        assert active == set(mine)
-        ports = {port.id: port for port in network.ports(project_id=project)}
-        addresses = {fixed["ip_address"] for port in ports.values() for fixed in port.fixed_ips}
+        deployed = {name: node for name, node in machines.all().items() if node["provision_state"] == "active"}
+        assert set(deployed) == set(mine)
+        assert {node["instance_info"]["image_source"] for node in deployed.values()} == {golden}
+        active = {name: node["uuid"] for name, node in deployed.items()}
+        ports = {port.id: port for port in machines.cloud.admin.network.ports(project_id=project)}
         assert len(ports) == 3
-        assert {each.node.interface_ip for each in lent} < addresses
+        plugged = {name: [ports[vif] for vif in machines.vifs(uuid)] for name, uuid in active.items()}
+        for name, (port,) in plugged.items():
+            assert port.mac_address in machines.addresses(active[name]), "Neutron knows the machine's own address"
+            assert port.binding_host_id == active[name]
+        addresses = {fixed["ip_address"] for (port,) in plugged.values() for fixed in port.fixed_ips}
+        assert {each.node.interface_ip for each in lent} == addresses
         for each in lent:
             zuul.give_back(zuul.use(each))
         wait_for(lambda: not place.nodes() and machines.idle(), "everything is as it was", PATIENCE)
+        assert not any(machines.vifs(uuid) for uuid in active.values())
         wait_for(
             lambda: [port.id for port in network.ports(project_id=project)] == [theirs.id],
             "only the port that is not ours is left",
+            PATIENCE,
         )
+        assert "Traceback" not in place.logs()
     finally:
         network.delete_port(theirs)
+        machines.cloud.ci.image.delete_image(golden)
         machines.clean()
         for name in mine:
-            machines.ironic.patch(f"/nodes/{name}", json=[{"op": "remove", "path": "/owner"}], microversion="1.78")
+            undone = [
+                {"op": "remove", "path": "/owner"},
+                {"op": "replace", "path": "/network_interface", "value": "noop"},
+            ]
+            machines.ironic.patch(f"/nodes/{name}", json=undone, microversion="1.78")
 
 
 def test_simulated_machines_answer_as_real_ones_do(

@@ -25,6 +25,16 @@ class RealMachines:
         answer = self.ironic.get("/allocations", microversion="1.78").json()
         return list(answer["allocations"])
 
+    def vifs(self, machine: str) -> list[str]:
+        """Return the ids of Neutron's ports that are plugged into a machine."""
+        answer = self.ironic.get(f"/nodes/{machine}/vifs", microversion="1.78").json()
+        return [vif["id"] for vif in answer["vifs"]]
+
+    def addresses(self, machine: str) -> set[str]:
+        """Return the hardware addresses of a machine's own ports."""
+        answer = self.ironic.get(f"/nodes/{machine}/ports", microversion="1.78").json()
+        return {port["address"] for port in answer["ports"]}
+
     def count(self, state: str) -> int:
         """Return how many machines are in a state."""
         return sum(node["provision_state"] == state for node in self.all().values())
