@@ -6,6 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import compress
 from pathlib import Path
 
 from devstack import catalogue, databases, namespace, process, services, settings, vm_services
@@ -99,9 +102,10 @@ def down(place: Place, names: Sequence[str] = (), *, at_once: bool = False) -> l
     wanted = [service.name for service in reversed(services.of(place)) if not names or service.name in names]
     above = [name for name in wanted if name not in BASE]
     below = [name for name in wanted if name in BASE]
-    ran = []
-    for group in (above, below):
-        ran += [name for name in group if process.stop(place, name, at_once=at_once)]
+    # all at once: Nova's host of virtual machines takes no notice for fifteen seconds
+    with ThreadPoolExecutor(len(above) or 1) as pool:
+        ran = list(compress(above, pool.map(partial(process.stop, place, at_once=at_once), above)))
+    ran += [name for name in below if process.stop(place, name, at_once=at_once)]
     if place.vms and not any(process.running(place, service.name) for service in services.of(place)):
         # virtual machines go on without libvirt, and are in there, too
         namespace.remove(place.namespace)
