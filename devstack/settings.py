@@ -222,8 +222,9 @@ def _ironic(place: Place) -> Ini:
         },
         "api": {"host_ip": HOST, "port": place.ports["ironic"], "api_workers": 1},
         "conductor": {"automated_clean": "true", "sync_power_state_interval": 60, "workers_pool_size": 100},
-        # seconds that each step takes
-        "fake": {"deploy_delay": "1,2"},
+        # Seconds that each step takes. The vendor's is the one step of cleaning: without it that is over before anybody
+        # can see it.
+        "fake": {"deploy_delay": "1,2", "vendor_delay": "2,3"},
         "deploy": {"http_root": place.data / "ironic/httpboot"},
         "pxe": {"tftp_root": place.data / "ironic/tftpboot"},
         "inventory": {"data_backend": "none"},

@@ -335,6 +335,23 @@ def test_a_machine_put_to_work_again_loses_its_mark(hall: Ironic, region: Region
     assert "nodepool_ng" not in machine_of(region, active)["extra"]
 
 
+def test_a_machine_that_ironic_forgot_while_undeploying_it_is_undeployed_once_more(
+    hall: Ironic, region: RegionClient
+) -> None:
+    """Nothing but our mark tells then whose it was."""
+    active = deployed(hall, order())
+    hall.delete_server(active.id)
+    wait_until(lambda: machine_of(region, active)["provision_state"] == "available")
+    for _ in range(2):
+        region.change_machine(str(active.host_id), state="error")
+        assert hall.sweep_network("another", frozenset(), ports=True, floating_ips=False).machines == 0
+        assert hall.sweep_network("i1", frozenset(), ports=True, floating_ips=False).machines == 1
+        wait_until(lambda: machine_of(region, active)["provision_state"] == "available")
+    region.change_machine(str(active.host_id), state="error")
+    assert hall.sweep_network("i1", frozenset(), ports=True, floating_ips=False).machines == 0
+    assert "error" in hall.capacity(time.time()).trouble
+
+
 def test_an_operators_maintenance_is_respected(hall: Ironic, region: RegionClient) -> None:
     active = deployed(hall, order())
     region.fault(call="machine.undeploy", fate="unclean", times=1)

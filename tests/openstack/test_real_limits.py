@@ -11,6 +11,7 @@ from nodepool_ng.zk.store import Got
 from tests.support import real_site as config
 from tests.support.daemons import Site, wait_for
 from tests.support.real_cloud import MARKS, RealCloud
+from tests.support.transcript import UNKNOWN
 
 PATIENCE = 180.0  # seconds
 
@@ -70,6 +71,24 @@ def test_a_leak_goes_and_what_is_not_ours_stays(real_site: Site, cloud: RealClou
     leftover = [one.device_id for one in cloud.ci.network.ports(project_id=cloud.project)]
     assert leak not in leftover
     assert set(foreign) <= set(leftover)
+
+
+def test_a_port_that_a_server_of_ours_left_behind_goes(real_site: Site, cloud: RealCloud) -> None:
+    """Neutron lets nobody but an administrator delete a port that says a server has it, even one that is gone."""
+    config.ready_made(real_site, cloud, min_ready=1, **{"port-cleanup-interval": 5})
+    real_site.launcher()
+    wait_for(lambda: real_site.ready(1), "a node is ready", PATIENCE)
+    (gone,) = cloud.servers()
+    zuul = real_site.scheduler()
+    (lent,) = zuul.take(zuul.wait(zuul.ask([config.LABEL]), PATIENCE))
+    zuul.give_back(zuul.use(lent))
+    wait_for(lambda: gone not in cloud.servers(), "the server is gone", PATIENCE)
+    network = cloud.ci.network.find_network("private")
+    owner = {"network_id": network.id, "device_owner": "compute:az1"}
+    theirs = cloud.ci.network.create_port(**owner, device_id=UNKNOWN)
+    left = cloud.ci.network.create_port(**owner, device_id=gone)
+    wait_for(lambda: cloud.ci.network.find_port(left.id) is None, "the port is gone", PATIENCE)
+    assert cloud.ci.network.get_port(theirs.id).device_owner == "compute:az1"
 
 
 def boot(cloud: RealCloud, name: str, image: str, metadata: dict[str, str] | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Machines of ours that failed to clean, and ports that were left behind.
+"""Machines of ours that failed to be undeployed or to clean, and ports that were left behind.
 
 Ironic sets a machine aside when cleaning it fails. One that was last used by us is put to work again, a few times; then
 it is left to an operator, and told of. That it was ours says a mark in its `extra`, which outlives the deployment. The
@@ -12,7 +12,7 @@ from typing import Any
 from nodepool_ng.drivers import MARK_INSTALLATION, MARK_PROVIDER, DriverError, Swept
 from nodepool_ng.drivers.ironic.bodies import MARK_ALLOCATION, OURS, RESCUES, RESCUING, marks_in, port_mark
 from nodepool_ng.drivers.ironic.machines import name_of, said_of
-from nodepool_ng.drivers.ironic.states import AVAILABLE, CLEAN_FAILED, MANAGEABLE, OWN_FAULTS
+from nodepool_ng.drivers.ironic.states import AVAILABLE, CLEAN_FAILED, ERROR, MANAGEABLE, OWN_FAULTS
 from nodepool_ng.drivers.ironic.steps import ask
 from nodepool_ng.drivers.ironic.wire import RawMachine
 from nodepool_ng.drivers.openstack.calls import NETWORK, Door, listed
@@ -20,6 +20,10 @@ from nodepool_ng.drivers.openstack.wire import RawPort
 from nodepool_ng.model.ids import InstallationId, Json, ProviderName
 
 log = logging.getLogger("nodepool.driver.ironic")
+
+BROKEN_OFF = frozenset({CLEAN_FAILED, ERROR})
+"""How machines are whose return failed. In `error` is one that Ironic was undeploying when it died: it may have
+forgotten by then whose the deployment was, so that no server stands for it any more."""
 
 
 def ours(machine: RawMachine, installation: InstallationId | None, provider: ProviderName) -> Mapping[str, Any]:
@@ -44,7 +48,7 @@ def needs_operator(machine: RawMachine, mark: Mapping[str, Any], most: int) -> b
     state = machine.get("provision_state")
     by_operator = bool(machine.get("maintenance")) and machine.get("fault") not in OWN_FAULTS
     stopped = state == MANAGEABLE and not mark.get(RESCUING)
-    return by_operator or stopped or (state == CLEAN_FAILED and int(mark.get(RESCUES) or 0) >= most)
+    return by_operator or stopped or (state in BROKEN_OFF and int(mark.get(RESCUES) or 0) >= most)
 
 
 def tend(
@@ -68,13 +72,18 @@ def tend(
 
 
 def _to_work(door: Door, machine: RawMachine, mark: Mapping[str, Any], most: int) -> int:
-    """Take a machine that failed to clean through `manageable` to another cleaning. Counted before it is begun, so that
-    it ends; and what was broken off in the middle goes on from there."""
+    """Take a machine that failed to clean through `manageable` to another cleaning, or undeploy one once more. Counted
+    before it is begun, so that it ends; and what was broken off in the middle goes on from there."""
     node, state = f"/nodes/{machine['uuid']}", machine.get("provision_state")
     count = int(mark.get(RESCUES) or 0)
-    if state == CLEAN_FAILED:
+    if state in BROKEN_OFF:
         log.warning("Trying once more (%d of %d): machine %s", count + 1, most, said_of(machine))
         count += 1
+    if state == ERROR:
+        _mark(door, node, {**mark, RESCUES: count})
+        ask(door, "PUT", f"{node}/states/provision", {"target": "deleted"})
+        return 1
+    if state == CLEAN_FAILED:
         _mark(door, node, {**mark, RESCUES: count, RESCUING: True})
         if machine.get("maintenance"):
             ask(door, "DELETE", f"{node}/maintenance")
