@@ -13,7 +13,7 @@ BIN := .venv/bin
 help:
 	@echo "make install            prepare .venv with nodepool, nodepool-launcher, nodepool-builder, nodepool-sim"
 	@echo "make demo               watch a pool fill; ARGS=--once: check it and end; CLOUD=openstack: the real services"
-	@echo "make test               all tests but the following; ARGS=… goes to pytest"
+	@echo "make test               all tests; ARGS=… goes to pytest, and leaves out the following"
 	@echo "make test-openstack     those on the real OpenStack services of devstack/: ten minutes"
 	@echo "make quick              lint, and the tests that take less than two minutes together"
 	@echo "make lint               ruff and mypy only"
@@ -39,14 +39,17 @@ test:
 	@.ci/step "ruff check" $(BIN)/ruff check .
 	@.ci/step "ruff format" $(BIN)/ruff format --check .
 	@.ci/step "mypy" $(BIN)/mypy
-	@.ci/step "pytest" $(BIN)/pytest --durations=25 --durations-min=1 $(ARGS)
+	@.ci/step "pytest" $(BIN)/pytest --durations=25 --durations-min=1 $(ARGS); status=$$?; \
+	$(if $(strip $(ARGS)),:,.ci/step "OpenStack's services" $(MAKE) --no-print-directory test-openstack \
+		ARGS="-m 'openstack and not dib'") || status=$$?; \
+	exit $$status
 
 test-openstack:
 	@.ci/setup venv test
 	@.ci/setup packages
 	@.ci/setup packages openstack
 	@.ci/setup packages vms || test $$? -eq 3
-	@$(BIN)/pytest --durations=0 --durations-min=1 -m openstack $(ARGS)
+	@$(BIN)/pytest --durations=0 --durations-min=1 -m openstack tests/openstack $(ARGS)
 
 quick: lint
 	@.ci/setup packages || test $$? -eq 3
