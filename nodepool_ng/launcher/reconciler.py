@@ -216,13 +216,14 @@ class Reconciler:
                 tell_alarm(provider, alarm)
         self._alarms = dict(made.alarms)
         self._tell_troubles()
-        for chore in self._registration.chores(self.world, made.short):
-            subject = registration.chore_subject(chore)
-            if subject not in self._runner.in_flight:
-                self._runner.start(chore, (subject,), registration.carry_out(self.world, chore))
-        for action in made.actions:
-            self.world.memory.asking(action, self.world.now)
-            self._runner.start(action, subjects(action), effect_of(self.world, action))
+        with self._store.gathered():
+            for chore in self._registration.chores(self.world, made.short):
+                subject = registration.chore_subject(chore)
+                if subject not in self._runner.in_flight:
+                    self._runner.start(chore, (subject,), registration.carry_out(self.world, chore))
+            for action in made.actions:
+                self.world.memory.asking(action, self.world.now)
+                self._runner.start(action, subjects(action), effect_of(self.world, action))
         # The log comes last, since nobody waits for it: by now the first steps are on their way.
         for action in made.actions:
             tell(self.world, action)
