@@ -5,11 +5,13 @@ whole weight and the simulated clouds next to none. What is measured is real all
 handed out, nodes that clients are done with are taken for deletion, and what waits gets their places.
 """
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from nodepool_ng.model.ids import LabelName, NodeId, PoolName, ProviderName, RequestId
+from nodepool_ng.demo.scheduler import NORMAL, request_record
+from nodepool_ng.model.ids import Json, LabelName, NodeId, PoolName, ProviderName, RequestId, TenantName
 from nodepool_ng.model.lifecycle import NodeEvent, NodeState
 from nodepool_ng.model.node import Node, moved
 from nodepool_ng.model.quota import Resources
@@ -40,6 +42,8 @@ from tests.bench.stage import Clouds, Product, Stage, rest, stage
 from tests.bench.warm import rounds
 from tests.support.daemons import wait_for
 
+FULL = 4
+"""Providers that the crowd fills; one more has the ready nodes."""
 READY = 40
 AT_ONCE = 200
 """Records written in one round."""
@@ -49,11 +53,11 @@ GOAL = "p99 250 ms"
 
 def run(*, quick: bool, beside: bool) -> dict[str, object]:
     nodes, waiting, count = (1000, 200, 40) if quick else (10_000, 2000, 200)
-    clouds = Clouds(count=4, boot=0.5, slots=(nodes + READY) // 4, min_ready=READY, labels=2)
+    clouds = Clouds(count=FULL + 1, boot=0.5, slots=nodes // FULL, min_ready=READY, labels=2)
     with stage(Product.OURS, clouds, start=False) as it:
         crowd = Crowd(it)
         crowd.gather(nodes)
-        it.jobs.ask([clouds.label_names[1]], 600.0, count=waiting)
+        crowd.ask(waiting)
         it.launcher.start()
         wait_for(lambda: crowd.ready() >= READY, f"{READY} nodes are ready", 300)
         rest(5.0)
@@ -81,6 +85,7 @@ class Crowd:
     def __init__(self, it: Stage) -> None:
         self._clouds = it.clouds
         self._store = KazooStore(it.place.zookeeper)
+        self._label = (LabelName(it.clouds.label_names[1]),)
         self._locks: dict[str, str] = {}
         self._nodes: dict[str, Node] = {}
         self._awaited: dict[str, float] = {}
@@ -103,6 +108,12 @@ class Crowd:
             held = [str(answer.results[1]) for answer in self._ask([Commit(ops) for ops in locks])]
             self._nodes |= dict(zip(records, nodes, strict=True))
             self._locks |= dict(zip(records, held, strict=True))
+
+    def ask(self, count: int) -> None:
+        """Write so many requests, each for one of the providers that are full."""
+        for numbers in _parts(count):
+            records = [json.dumps(self._request(number)).encode() for number in numbers]
+            self._ask([Commit((Create(paths.new_request(NORMAL), each, sequence=True),)) for each in records])
 
     def ready(self) -> int:
         """Return how many spare nodes the launcher has made."""
@@ -129,6 +140,10 @@ class Crowd:
     def leave(self) -> None:
         self._store.stop()
 
+    def _request(self, number: int) -> dict[str, Json]:
+        name, tenant, provider = "bench", TenantName("bench"), ProviderName(self._clouds.names[number % FULL])
+        return request_record(self._label, name=name, tenant=tenant, now=time.time(), provider=provider)
+
     def _in_use(self, number: int) -> Node:
         now = time.time()
         return Node(
@@ -136,9 +151,9 @@ class Crowd:
             state=NodeState.IN_USE,
             state_time=now,
             created_time=now,
-            provider=ProviderName(self._clouds.names[number % self._clouds.count]),
+            provider=ProviderName(self._clouds.names[number % FULL]),
             pool=PoolName("main"),
-            labels=(LabelName(self._clouds.label_names[1]),),
+            labels=self._label,
             allocated_to=RequestId(f"100-{10**9 + number:010d}"),
             external_id=f"{number:032x}",
             resources=Resources({"instances": 1, "cores": 4, "ram": 8192}),
