@@ -40,15 +40,11 @@ test:
 	@.ci/step "ruff format" $(BIN)/ruff format --check .
 	@.ci/step "mypy" $(BIN)/mypy
 	@.ci/step "pytest" $(BIN)/pytest --durations=25 --durations-min=1 $(ARGS); status=$$?; \
-	$(if $(strip $(ARGS)),:,.ci/step "OpenStack's services" $(MAKE) --no-print-directory test-openstack) || status=$$?; \
+	$(if $(strip $(ARGS)),:,.ci/step "OpenStack's services" .ci/openstack) || status=$$?; \
 	exit $$status
 
 test-openstack:
-	@.ci/setup venv test
-	@.ci/setup packages
-	@.ci/setup packages openstack
-	@.ci/setup packages vms || test $$? -eq 3
-	@$(BIN)/pytest --durations=0 --durations-min=1 -m openstack tests/openstack $(ARGS)
+	@.ci/openstack $(ARGS)
 
 quick: lint
 	@.ci/setup packages || test $$? -eq 3
