@@ -31,8 +31,7 @@ class Plan:
     """What to do now, and when to ask again if nothing happens before.
 
     `verdicts` tells for every request that waits what each pool makes of it; `short` are the pools that cannot launch
-    what something waits for; `alarms` are sentences for an operator. One that is not `whole` has begun as much as one
-    plan may begin: what is left has to be asked for at once.
+    what something waits for; `alarms` are sentences for an operator.
     """
 
     actions: tuple[Action, ...]
@@ -40,7 +39,6 @@ class Plan:
     verdicts: Mapping[RequestId, tuple[Reason, ...]]
     short: frozenset[PoolKey]
     alarms: Mapping[ProviderName, str]
-    whole: bool = True
 
 
 def plan(snapshot: Snapshot) -> Plan:
@@ -52,10 +50,9 @@ def plan(snapshot: Snapshot) -> Plan:
     plan_metastatic(snapshot, agenda)
     alarms = plan_leaks(snapshot, agenda)
     desk = laid_out(snapshot, agenda)
-    whole = plan_requests(desk)
-    if whole:
-        plan_canaries(desk)
-        plan_warm(desk)
+    plan_requests(desk)
+    plan_canaries(desk)
+    plan_warm(desk)
     plan_looks(snapshot, agenda)
     plan_housekeeping(snapshot, agenda)
     if snapshot.settings_until is not None:
@@ -66,5 +63,4 @@ def plan(snapshot: Snapshot) -> Plan:
         verdicts=desk.verdicts,
         short=frozenset(desk.short),
         alarms={**desk.alarms, **alarms},
-        whole=whole,
     )

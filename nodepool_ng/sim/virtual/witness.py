@@ -50,9 +50,9 @@ class Written:
     after: bytes | None
     holder: SessionId
     locked_here: bool
-    """The transaction itself takes the lock, or shows that nobody has it."""
+    """The transaction itself takes the lock."""
     fenced: bool
-    """The transaction fails when the writer's contender is gone, or somebody else's is there."""
+    """The transaction fails when the writer's contender is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +156,16 @@ class WitnessedTree(Tree):
                 continue
             data, holder = before.get(path, (None, 0))
             after = None if isinstance(op, Delete) else op.data
-            lock = lock_of(path)
-            mine = [each for each in ops if each.path.startswith(f"{lock}/")]
-            # A lock directory that is made has no children, and one that has some cannot be removed before.
-            vacant = any(isinstance(each, Create) and each.path == lock for each in ops)
+            lock = lock_of(path) + "/"
+            mine = [each for each in ops if each.path.startswith(lock)]
             written = Written(
                 path,
                 path.rpartition("/")[2],
                 data,
                 after,
                 holder,
-                locked_here=vacant or any(isinstance(each, Create) for each in mine),
-                fenced=vacant or bool(mine),
+                locked_here=any(isinstance(each, Create) for each in mine),
+                fenced=bool(mine),
             )
             if path.startswith(IMAGE_PREFIX):
                 images.append(written)
