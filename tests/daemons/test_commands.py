@@ -85,7 +85,9 @@ def test_what_nobody_can_serve_and_what_takes_too_long_is_one_sentence(place: Si
     filled(place, max_servers=2)
     assert "declined by every pool" in run(place, "request", *["small"] * 3, "--", "true", status=1)
     holds = place.daemon("nodepool", "-c", str(place.config), "request", "small", "small", "--", "sleep", "1000")
-    wait_for(lambda: len(place.nodes()) == 2 and not place.ready(2), "all are in use")
+    in_use = [NodeState.IN_USE] * 2
+    wait_for(lambda: [node.state for node in place.nodes().values()] == in_use, "all are in use")
+    wait_for(lambda: not place.children(paths.REQUESTS), "their request is over")
     waits = place.daemon("nodepool", "-c", str(place.config), "request", "small", "--", "true", tag="-waits")
     wait_for(lambda: len(place.children(paths.REQUESTS)) == 1, "another request waits")
     (path,) = place.children(paths.REQUESTS)
