@@ -148,6 +148,9 @@ class Wire(ConnectionHandler):  # type: ignore[misc]
         """Held by whoever writes, so that requests leave in the order of their numbers."""
         self._unsent = bytearray()
         """What the socket has not taken of what was to be written; nothing else may be written before it."""
+        self._serving = False
+        """Whoever asks may write. Not before the connection's thread has also authenticated: until then it takes
+        whatever comes for the answer to its own question."""
 
     def send(self) -> None:
         """Send what is queued, from any thread, while there is a connection. Never waits: what cannot be written now is
@@ -156,7 +159,7 @@ class Wire(ConnectionHandler):  # type: ignore[misc]
             self.wake()
             return
         try:
-            while self.client._queue and not self._unsent:
+            while self._serving and self.client._queue and not self._unsent:
                 self._unsent += self._packet()
                 del self._unsent[: self._socket.send(self._unsent)]
         except _NOT_NOW:
@@ -192,11 +195,14 @@ class Wire(ConnectionHandler):  # type: ignore[misc]
         self._received.clear()
         with self._sending:
             self._unsent.clear()
+            self._serving = False
         self.sasl_options = self.client.sasl()
         try:
-            return super()._connect(host, hostip, port)
+            timeouts = super()._connect(host, hostip, port)
         except AuthFailedError:
             raise ConnectionDropped("ZooKeeper does not accept the user or the password of zookeeper-auth") from None
+        self._serving = True
+        return timeouts
 
     def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
         """Send everything that is queued. The flag goes down first: what is queued later rings again."""
