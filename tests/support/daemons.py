@@ -36,9 +36,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """To be called in a child before it becomes what it is to be. Ctrl-C reaches it, also where the shell that these
-    tests were started from in the background had it ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """To be called in a child before it becomes what it is to be."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
