@@ -1,5 +1,6 @@
 """Fixtures that tests in every folder may want."""
 
+import signal
 from typing import Any
 
 import pytest
@@ -21,6 +22,12 @@ SLOW = frozenset({"daemons", "openstack", "peers", "dib", "browser", "campaign",
 REAL = frozenset({"zookeeper", "daemons", "openstack", "peers", "dib", "browser"})
 """Markers of tests with real processes, where an event may come later than the most patient test waits for it."""
 LOG_SHOWN = 20_000  # characters of each captured output, from its end
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, and whatever tests start would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

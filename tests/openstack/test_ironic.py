@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from nodepool_ng.sim.config import parse
 from nodepool_ng.sim.http.serve import running as running_sim
 from tests.support.daemons import Site, site, wait_for
 from tests.support.machine_talk import Talk, converse
-from tests.support.real_cloud import MARKS, missing, running
+from tests.support.real_cloud import MARKS, demand, missing, running
 from tests.support.real_machines import RealMachines
 
 pytestmark = [*MARKS]
@@ -30,10 +29,7 @@ PATIENCE = 120.0  # seconds
 @pytest.fixture(scope="session")
 def hall() -> Iterator[RealMachines]:
     """Ironic, Neutron, Glance and what they need, for the whole run."""
-    if why := missing():
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
+    demand(missing())
     with running(default_folder(), only=("ironic", "neutron", "glance")) as cloud:
         yield RealMachines(cloud)
 

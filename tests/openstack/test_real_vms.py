@@ -1,6 +1,5 @@
 """An image that we have built boots in virtual machines that we have ordered, and they are what their records say."""
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,8 @@ import pytest
 
 from nodepool_ng.model.settings import ZooKeeperSettings
 from tests.support import real_site, real_vms
-from tests.support.daemons import Site, site, wait_for
-from tests.support.real_cloud import MARKS, RealCloud
+from tests.support.daemons import Site, wait_for
+from tests.support.real_cloud import MARKS, RealCloud, demand
 from tests.support.real_vms import LABEL
 
 BUILD_PATIENCE = 240.0  # seconds; the first time packages are downloaded
@@ -24,10 +23,7 @@ pytestmark = [*MARKS, pytest.mark.dib]
 @pytest.fixture(scope="module")
 def machines() -> Iterator[RealCloud]:
     """The services, with a host of virtual machines."""
-    if why := real_vms.missing():
-        if os.environ.get("CI"):
-            pytest.fail(why)
-        pytest.skip(why)
+    demand(real_vms.missing())
     with real_vms.running() as cloud:
         yield cloud
 
@@ -38,12 +34,8 @@ def machine_site(
 ) -> Iterator[Site]:
     """A site whose daemons talk to these services; when its test fails, their logs are shown."""
     machines.clean()
-    with site(tmp_path, zookeeper) as made:
-        made.environment["OS_CLIENT_CONFIG_FILE"] = str(machines.place.clouds_yaml)
+    with real_site.site_on(machines, tmp_path, zookeeper, request) as made:
         yield made
-        report = getattr(request.node, "outcome_of_call", None)
-        if report is not None and report.failed:
-            print(made.logs("nodepool")[-8000:])
     machines.clean()
 
 

@@ -1,12 +1,19 @@
-"""Configuration of daemons that work on the real services."""
+"""Daemons that work on the real services, and their configuration."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 from devstack import catalogue
 from nodepool_ng.model.image import Upload
 from nodepool_ng.model.lifecycle import ImageState
+from nodepool_ng.model.settings import ZooKeeperSettings
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.paths import UploadAt
 from nodepool_ng.zk.store import Got
-from tests.support.daemons import Daemon, Site
+from tests.support.daemons import Daemon, Site, site
 from tests.support.real_cloud import RealCloud
 
 STAND_IN = """#!/bin/bash
@@ -27,6 +34,19 @@ IMAGE = "tiny"
 BASE = "base"
 LABEL = "small"
 PROVIDER = "real"
+
+
+@contextmanager
+def site_on(
+    cloud: RealCloud, folder: Path, zookeeper: ZooKeeperSettings, request: pytest.FixtureRequest
+) -> Iterator[Site]:
+    """A site whose daemons talk to these services; when its test fails, their logs are shown."""
+    with site(folder, zookeeper) as made:
+        made.environment["OS_CLIENT_CONFIG_FILE"] = str(cloud.place.clouds_yaml)
+        yield made
+        report = getattr(request.node, "outcome_of_call", None)
+        if report is not None and report.failed:
+            print(made.logs("nodepool")[-8000:])
 
 
 def configure(

@@ -273,7 +273,7 @@ def _network(talk: Talk) -> None:
         left = {"network_id": inside, "device_id": UNKNOWN, "device_owner": owner}
         path = f"/ports/{call(f'a port of {owner}', n, 'POST', '/ports', {'port': left})['port']['id']}"
         call(f"delete a port of {owner}", n, "DELETE", path)
-        call(f"take it away from {owner}", n, "PUT", path, {"port": {"device_id": "", "device_owner": ""}})
+        call(f"take it away from {owner}", n, "PUT", path, {"port": {"device_owner": ""}})
         call(f"delete it without {owner}", n, "DELETE", path)
     call("delete an unknown port", n, "DELETE", f"/ports/{UNKNOWN}")
     call("unknown port", n, "GET", f"/ports/{UNKNOWN}")

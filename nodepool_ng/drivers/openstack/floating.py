@@ -110,13 +110,14 @@ def sweep(
 def _drop_port(door: Door, port: str) -> str:
     """Delete a port that a server left behind; return why that cannot be, or "".
 
-    Neutron (seen: 29) lets a project delete no port that says a server has it, even one that is gone. But a project
-    may take a port of its own away from its server, and then delete it.
+    Neutron (seen: 29) lets a project delete no port whose owner is a server, even one that is gone. But a project may
+    take that owner from a port of its own, and then delete it. The server's id stays: by it the port is found again
+    where the deletion fails.
     """
     path = f"/ports/{port}"
     answer = door.call(NETWORK, "DELETE", path, fine=(404, FORBIDDEN))
     if answer.status == FORBIDDEN:
-        nobodys: Json = {"port": {"device_id": "", "device_owner": ""}}
+        nobodys: Json = {"port": {"device_owner": ""}}
         answer = door.call(NETWORK, "PUT", path, json=nobodys, fine=(404, FORBIDDEN))
         if answer.status < 400:
             answer = door.call(NETWORK, "DELETE", path, fine=(404, FORBIDDEN))

@@ -65,7 +65,7 @@ def test_a_port_can_be_left_behind(make, me):
     assert (left.status(3.0), left.device, left.device_owner) == ("DOWN", server.id, "compute:nova")
     with pytest.raises(Refused, match="delete_port is disallowed"):
         region.fabric.delete_port(me, left.id, now=4.0)
-    region.fabric.update_port(me, left.id, device="", device_owner="", now=4.0)
+    region.fabric.update_port(me, left.id, device_owner="", now=4.0)
     region.fabric.delete_port(me, left.id, now=4.0)
     assert region.fabric.ports == {}
 
