@@ -109,14 +109,20 @@ def _tell(session: int, number: signal.Signals) -> None:
 
 
 def _members(session: int) -> list[int]:
-    """Return the living processes of a session. Zombies do not count: somebody else has to collect them."""
+    """Return the living processes of a session."""
     stats = {int(name): _stat(int(name)) for name in os.listdir("/proc") if name.isdigit()}
-    return [pid for pid, stat in stats.items() if stat is not None and stat[0] != "Z" and int(stat[3]) == session]
+    return [pid for pid, stat in stats.items() if stat is not None and _alive(stat) and int(stat[3]) == session]
 
 
 def _began(pid: int) -> str | None:
     stat = _stat(pid)
-    return stat[19] if stat is not None and stat[0] != "Z" else None
+    return stat[19] if stat is not None and _alive(stat) else None
+
+
+def _alive(stat: list[str]) -> bool:
+    """Zombies are not: somebody else has to collect them. But one that still has threads is no more than on its way
+    there, and holds its files and ports until the last of them is gone."""
+    return stat[0] != "Z" or int(stat[17]) > 1
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ from nodepool_ng.shell.inbox import Inbox
 from nodepool_ng.shell.process import (
     AlreadyRunning,
     PidFile,
+    absolute,
     block_signals,
+    in_foreground,
     into_background,
     tell_service_manager,
     told_to_stop,
@@ -84,8 +87,9 @@ class Builder:
         self._images_dir: str | None = None
         self._zookeeper: KazooStore | None = None
 
-    def run(self, loaded: Loaded) -> None:
-        """Run until a signal says to stop."""
+    def run(self, loaded: Loaded, let_go: Callable[[], None]) -> None:
+        """Run until a signal says to stop. `let_go` is called as soon as nothing that can be known at once is in its
+        way; what goes wrong later is told in the log."""
         settings = loaded.settings
         if settings.zookeeper is None:
             raise click.ClickException(
@@ -99,6 +103,7 @@ class Builder:
             identity = files.builder_id(images_dir)
         except OSError as error:
             raise click.ClickException(f"images-dir {images_dir} cannot be used: {error}") from None
+        let_go()
         store = self._zookeeper = self._store(settings.zookeeper)
         ticks = BackgroundScheduler(timezone="UTC")
         with ExitStack() as stack:
@@ -108,6 +113,7 @@ class Builder:
             try:
                 installation = join(store, told_to_stop)
             except UnknownInstallation as error:
+                _log.critical("%s", error)
                 raise click.ClickException(str(error)) from None
             except Stopped:
                 return
@@ -275,8 +281,8 @@ def main(
     except ConfigError as error:
         raise click.ClickException(render(error.complaints)) from None
     stay = foreground or debug
-    if not stay:
-        into_background()
+    config, secure, log_config, pid = str(Path(config).absolute()), *map(absolute, (secure, log_config, pid))
+    let_go = in_foreground if stay else into_background()
     block_signals()
     # changed files are noticed anyway; a HUP that was meant to say so must not be the end
     signal.signal(signal.SIGHUP, lambda number, frame: None)
@@ -303,7 +309,7 @@ def main(
                 raise click.ClickException(f"the pid file cannot be had: {error}") from None
         builder = Builder(config, secure, pid_file, build_workers=build_workers, upload_workers=upload_workers)
         stack.enter_context(console(builder, wanted=repl))
-        builder.run(loaded)
+        builder.run(loaded, let_go)
 
 
 if __name__ == "__main__":

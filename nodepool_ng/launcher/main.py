@@ -38,8 +38,10 @@ from nodepool_ng.shell.process import (
     STOPPING,
     AlreadyRunning,
     PidFile,
+    absolute,
     block_signals,
     dump_threads,
+    in_foreground,
     into_background,
     tell_service_manager,
     told_to_stop,
@@ -115,13 +117,15 @@ class Launcher:
         self._configuring = threading.Lock()
         self._zookeeper: KazooStore | None = None
 
-    def run(self, loaded: Loaded) -> None:
-        """Run until a signal says to stop."""
+    def run(self, loaded: Loaded, let_go: Callable[[], None]) -> None:
+        """Run until a signal says to stop. `let_go` is called as soon as nothing that can be known at once is in its
+        way; what goes wrong later is told in the log."""
         settings = loaded.settings
         if settings.zookeeper is None:
             raise click.ClickException(
                 f"{self._config}: there are no zookeeper-servers; the launcher needs at least one"
             )
+        let_go()
         store = self._zookeeper = self._store(settings.zookeeper)
         scanner = KeyScanner()
         self._reporting.remember(settings.history, os.environ)
@@ -132,6 +136,7 @@ class Launcher:
             try:
                 installation = join(store, told_to_stop)
             except UnknownInstallation as error:
+                _log.critical("%s", error)
                 raise click.ClickException(str(error)) from None
             except Stopped:
                 return
@@ -338,8 +343,8 @@ def main(
     except ConfigError as error:
         raise click.ClickException(render(error.complaints)) from None
     stay = foreground or debug
-    if not stay:
-        into_background()
+    config, secure, log_config, pid = str(Path(config).absolute()), *map(absolute, (secure, log_config, pid))
+    let_go = in_foreground if stay else into_background()
     block_signals(LISTENED_TO)
     try:
         if log_config is not None:
@@ -364,7 +369,7 @@ def main(
                 raise click.ClickException(f"the pid file cannot be had: {error}") from None
         launcher = Launcher(config, secure, pid_file, web=not no_webapp)
         stack.enter_context(console(launcher, wanted=repl))
-        launcher.run(loaded)
+        launcher.run(loaded, let_go)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -93,21 +93,45 @@ class PidFile:
                 fresh.unlink(missing_ok=True)
 
 
-def into_background() -> None:
-    """Leave the terminal: fork twice, in a session of our own, in `/`, with no standard streams."""
+def into_background() -> Callable[[], None]:
+    """Leave the terminal: fork twice, in a session of our own, in `/`.
+
+    The daemon keeps the standard streams until it calls what is returned, so that it can say there what keeps it from
+    starting. Only then does the command that was typed end, with exit code 0; or with 1, where the daemon has ended.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
+    starting, started = os.pipe()
     if os.fork():
-        os._exit(0)
+        os.close(started)
+        with os.fdopen(starting, "rb") as told:
+            os._exit(0 if told.read() else 1)
+    os.close(starting)
     os.setsid()
     if os.fork():
         os._exit(0)
     os.chdir("/")
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(null, stream)
-    if null > 2:
-        os.close(null)
+
+    def let_go() -> None:
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(null, stream)
+        if null > 2:
+            os.close(null)
+        # whoever typed the command may have interrupted it
+        with os.fdopen(started, "wb", buffering=0) as told, contextlib.suppress(BrokenPipeError):
+            told.write(b"up")
+
+    return let_go
+
+
+def in_foreground() -> None:
+    """Keep the terminal."""
+
+
+def absolute(path: str | None) -> str | None:
+    """Return a path as it is to be known in the background, where the folder is another one."""
+    return None if path is None else str(Path(path).absolute())
 
 
 def block_signals(signals: Iterable[signal.Signals] = STOPPING) -> None:

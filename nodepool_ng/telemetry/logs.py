@@ -24,15 +24,18 @@ class BadLoggingConfig(Exception):
 
 
 def from_file(path: str) -> None:
-    """Configure logging as a file says: `.yaml`, `.yml` and `.json` hold a dictConfig, anything else is ini."""
+    """Configure logging as a file says: `.yaml`, `.yml` and `.json` hold a dictConfig, anything else is ini.
+
+    Our loggers are there before the file is read. Python would disable all that it does not name; that is never meant.
+    """
     suffix = Path(path).suffix
     try:
         if suffix in (".yaml", ".yml"):
-            logging.config.dictConfig(yaml.safe_load(Path(path).read_text()))
+            logging.config.dictConfig({**yaml.safe_load(Path(path).read_text()), "disable_existing_loggers": False})
         elif suffix == ".json":
-            logging.config.dictConfig(json.loads(Path(path).read_text()))
+            logging.config.dictConfig({**json.loads(Path(path).read_text()), "disable_existing_loggers": False})
         else:
-            logging.config.fileConfig(path)
+            logging.config.fileConfig(path, disable_existing_loggers=False)
     except (OSError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, yaml.YAMLError) as error:
         raise BadLoggingConfig(f"{path}: this is no logging configuration: {error}") from None
 

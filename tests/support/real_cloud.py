@@ -43,10 +43,11 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 
 class RealCloud:
-    """A control plane that runs."""
+    """A control plane that runs, of these services."""
 
-    def __init__(self, where: Place) -> None:
+    def __init__(self, where: Place, names: Sequence[str]) -> None:
         self.place = where
+        self.names = names
         self.admin = self.connect("admin")
         self.ci = self.connect(PROJECT)
         self.other = self.connect(OTHER_PROJECT)
@@ -134,11 +135,13 @@ class RealCloud:
             yield from ((name, line) for line in lines if _agent(line).startswith(US))
 
     def clean(self) -> None:
-        """Delete all that the pool's project has, and give it its quota back.
+        """Delete all that the pool's project has, and give it its quota back. A service that some test left dead comes
+        back first.
 
         The administrator does it, since an order to delete that went down with RabbitMQ leaves a server which Nova
         believes to be going, and for which it takes no further order until its state is reset.
         """
+        self.start(*self.names)
         self.quota(instances=100, cores=400, ram=1024 * 1024, ports=1000, floating_ips=1000)
         asked: dict[str, float] = {}
         deadline = time.monotonic() + GONE_PATIENCE
@@ -192,10 +195,11 @@ def running(folder: Path, only: Sequence[str] = (), more: Sequence[str] = ()) ->
     subprocess.run(argv, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
     where = place.find(folder)
     assert where is not None
+    names = stack.with_needs(where, only)
     try:
-        yield RealCloud(where)
+        yield RealCloud(where, names)
     finally:
-        if fresh := [name for name in stack.with_needs(where, only) if name not in before]:
+        if fresh := [name for name in names if name not in before]:
             stack.down(where, fresh)
 
 
