@@ -41,6 +41,8 @@ class Child:
     def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
+        self._command = command
+        self._env = env
         self._asked = False
         parent = os.getpid()
 
@@ -68,6 +70,16 @@ class Child:
     def returncode(self) -> int | None:
         """None while it runs; negative when a signal ended it."""
         return self._process.poll()
+
+    @property
+    def ending(self) -> str:
+        """How it ended: an exit status, or the name of a signal."""
+        code = self._process.poll()
+        return signal.Signals(-code).name if code is not None and code < 0 else f"exit status {code}"
+
+    def again(self) -> "Child":
+        """Start another one like it."""
+        return Child(self.name, self._command, self.log, self._env)
 
     def ended_within(self, timeout: Seconds) -> bool:
         try:

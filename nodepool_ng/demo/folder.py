@@ -55,6 +55,9 @@ class Folder:
     def clouds(self) -> Path:
         return self.path / "clouds.yaml"
 
+    def pid_file(self, daemon: str) -> Path:
+        return self.path / f"{daemon}.pid"
+
 
 @contextmanager
 def private(keep: bool = False) -> Iterator[Folder]:

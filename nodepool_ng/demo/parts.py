@@ -52,6 +52,17 @@ class Parts:
             if child.returncode is not None:
                 raise DemoFailed(f"{child.name} has ended with exit status {child.returncode}")
 
+    def bring_back(self) -> list[str]:
+        """Start the daemons anew that were killed, as a service manager does; return a sentence on each. Raises
+        `DemoFailed` when something has ended in another way."""
+        told = []
+        for place, daemon in enumerate(self.daemons):
+            if daemon.returncode is not None and daemon.returncode < 0:
+                self.daemons[place] = again = daemon.again()
+                told.append(f"{daemon.name} was killed ({daemon.ending}), and is back as process {again.pid}")
+        self.check()
+        return told
+
     def store(self) -> KazooStore:
         """Return a new session, to be started."""
         assert self.zookeeper is not None
@@ -156,5 +167,5 @@ def _free_port() -> int:
 def _daemon(parts: Parts, name: str) -> Child:
     folder = parts.folder
     command = [program(f"nodepool-{name}"), "-f", "-c", str(folder.config)]
-    command += ["-p", str(folder.path / f"{name}.pid")]
+    command += ["-p", str(folder.pid_file(name))]
     return Child(f"nodepool-{name}", command, folder.logs / f"{name}.log", parts.env)

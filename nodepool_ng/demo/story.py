@@ -196,12 +196,15 @@ def stay(story: Story) -> None:
     story.screen.say(f"  export OS_CLIENT_CONFIG_FILE={shlex.quote(_short(story.folder.clouds))}")
     for words, meaning in tries:
         story.screen.say(f"  {_typed(story, words):{width}}  # {meaning}")
+    pid_file = shlex.quote(_short(story.folder.pid_file("launcher")))
+    story.screen.say(f"  {f'kill -9 $(cat {pid_file})':{width}}  # nothing is lost: it is started again, and goes on")
     story.screen.say(f"\nConfiguration, clouds and logs are in {_short(story.folder.path)}. What happens:\n")
     states = {node.id: node.state for node in story.sight.nodes}
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             story.view.wait(1.0)
-            story.parts.check()
+            for sentence in story.parts.bring_back():
+                story.screen.say(f"  {sentence}")
             now = {node.id: node for node in story.look().nodes}
             for id in sorted({*states, *now}):
                 before, after = states.get(id), now[id].state if id in now else None

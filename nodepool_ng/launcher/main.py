@@ -354,6 +354,8 @@ def main(
             logs.plain(debug=debug, file=file, form=log_format)
     except logs.BadLoggingConfig as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"the log cannot be written: {error}; -l says where else it is to go") from None
     for complaint in loaded.warnings:
         _log.warning("%s", complaint)
     clouds = clouds_files(os.environ, os.getcwd(), str(Path.home()))

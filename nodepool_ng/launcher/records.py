@@ -63,7 +63,7 @@ def fresh_node(
         resources=launch.needs,
         az=launch.zone,
         attributes=dict(attributes) if attributes is not None else None,
-        attempt=world.new_attempt(),
+        attempt=world.attempts.new(world.now),
         attempts=1,
         comment=f"canary of image {label.diskimage}" if canary else None,
         extra={CANARY: canary} if canary else NO_EXTRA,

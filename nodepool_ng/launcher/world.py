@@ -8,9 +8,11 @@ the process: it only saves work.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import TypeVar
 
-from nodepool_ng.drivers import DriverError, Listing, Misconfigured, NoCapacity, Throttled, Unavailable
+from nodepool_ng.drivers import DriverError, Listing, Misconfigured, Throttled
+from nodepool_ng.launcher.attempts import Attempts
 from nodepool_ng.launcher.backings import Backings
 from nodepool_ng.launcher.canaries import Canaries
 from nodepool_ng.launcher.clouds import CloudFacts, grown, shifted
@@ -37,6 +39,7 @@ from nodepool_ng.launcher.outcome import (
     SweptUp,
 )
 from nodepool_ng.launcher.pacing import News
+from nodepool_ng.launcher.requests import Requests
 from nodepool_ng.launcher.spans import Spans
 from nodepool_ng.launcher.timetable import at_this_hour
 from nodepool_ng.model import action as do
@@ -45,7 +48,6 @@ from nodepool_ng.model.census import Census, PoolKey
 from nodepool_ng.model.freeze import NOT_FROZEN, Freeze
 from nodepool_ng.model.gate import proves
 from nodepool_ng.model.ids import (
-    AttemptId,
     ImageName,
     InstallationId,
     NodeId,
@@ -61,10 +63,9 @@ from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.reason import Code
-from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.settings import Settings
-from nodepool_ng.model.snapshot import Attempt, AttemptState, Backoff, Scan, Side, Snapshot
+from nodepool_ng.model.snapshot import Backoff, Scan, Side, Snapshot
 from nodepool_ng.shell.contender import is_contender_of
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.changes import (
@@ -81,7 +82,6 @@ from nodepool_ng.zk.changes import (
 )
 from nodepool_ng.zk.picture import Picture
 
-_Id = TypeVar("_Id", NodeId, RequestId)
 _R = TypeVar("_R")
 
 OWNER_KEY = "nodepool_ng_process"
@@ -124,21 +124,15 @@ class World:
         self.tells_numbers = False
         """Whether this launcher stands for telling the numbers of the whole installation."""
         self.memory = Memory()
+        self.attempts = Attempts(new_id)
+        self.requests = Requests()
         self.spans = Spans()
         self.web: str | None = None
         """Where this launcher serves pages, as others reach it."""
         self.broken_files = ""
         """What is wrong with the files of the configuration, while what they said before is in force."""
         self._timed: tuple[Settings, Timestamp, Settings, Timestamp | None] | None = None
-        self._new_id = new_id
         self._node_locks: dict[NodeId, Side] = {}
-        self._request_locks: dict[RequestId, Side] = {}
-        self._requests: dict[RequestId, NodeRequest] = {}
-        self._unlocked_since: dict[RequestId, Timestamp] = {}
-        self._orphan_locks: dict[RequestId, Timestamp] = {}
-        self._attempts: dict[AttemptId, Attempt] = {}
-        self._scans: dict[AttemptId, Scan] = {}
-        self._first_active: dict[AttemptId, Timestamp] = {}
         self._recorded: set[NodeId] = set()
         self._bereft: set[NodeId] = set()
         self._registry: frozenset[PoolId | None] = frozenset()
@@ -192,27 +186,6 @@ class World:
         facts = self.clouds.facts.get(node.provider) if node.provider else None
         return facts.servers.get(server) if facts else None
 
-    def new_attempt(self) -> AttemptId:
-        """Return the id of an attempt that no cloud has heard of."""
-        attempt = AttemptId(self._new_id())
-        self._attempts[attempt] = Attempt(state=AttemptState.FRESH, since=self.now)
-        return attempt
-
-    def asking(self, attempt: AttemptId) -> None:
-        """A cloud is about to be asked; should this process lose the answer, nobody knows."""
-        self._attempts[attempt] = Attempt(state=AttemptState.UNKNOWN, since=self.now)
-
-    def adopted(self, attempt: AttemptId | None, *, asked: bool) -> AttemptId:
-        """Return the attempt to go on with for a node that another launcher, or an earlier life of ours, began.
-
-        Until a node is `building` no cloud is asked for its server; once it is, one may have been (`asked`).
-        """
-        if attempt is None:
-            return self.new_attempt()
-        state = AttemptState.UNKNOWN if asked else AttemptState.FRESH
-        self._attempts.setdefault(attempt, Attempt(state=state, since=self.now))
-        return attempt
-
     def changed(self, change: Change) -> News:
         """Bring what is derived up to date with one change in the tree; tell how soon that asks for a plan.
 
@@ -226,12 +199,12 @@ class World:
                 return News.SOON if matters else News.NONE
             case RequestChange(id=request_id, before=before, after=after):
                 self.request_changed(request_id)
-                if _record(before) is _record(after) and request_id in self._request_locks:
+                if _record(before) is _record(after) and request_id in self.requests.locks:
                     return News.NONE
                 return News.NOW if after and after.record.state is RequestState.REQUESTED else News.SOON
             case LockChange(of=paths.RequestAt(request_id)):
                 self.request_changed(request_id)
-                return News.NONE if request_id in self._request_locks else News.SOON
+                return News.NONE if request_id in self.requests.locks else News.SOON
             case LockChange(of=paths.LeaseAt()):
                 self.leases_changed()
             case LockChange(of=paths.StatsElectionAt()):
@@ -253,9 +226,7 @@ class World:
         entry = self.picture.nodes.get(node_id)
         before = self.census.nodes.get(node_id)
         if before is not None and before.attempt and (entry is None or entry.record.attempt != before.attempt):
-            self._attempts.pop(before.attempt, None)
-            self._scans.pop(before.attempt, None)
-            self._first_active.pop(before.attempt, None)
+            self.attempts.forget(before.attempt)
             self.memory.forget(before.attempt)
         if entry is None:
             self.census.drop(node_id)
@@ -267,24 +238,18 @@ class World:
                 self._recorded.add(node_id)
         contenders = self.contenders_on_node(node_id)
         self.backings.changed(node_id, entry.record if entry is not None else None, contenders)
-        _set_side(self._node_locks, node_id, self._side(contenders))
+        side = self._side(contenders)
+        if side is None:
+            self._node_locks.pop(node_id, None)
+        else:
+            self._node_locks[node_id] = side
 
     def request_changed(self, request_id: RequestId) -> None:
+        """Bring indexes up to date with the mirror's record and lock of a request."""
         entry = self.picture.requests.get(request_id)
-        if entry is None:
-            self._requests.pop(request_id, None)
-        else:
-            self._requests[request_id] = entry.record
         side = self._side(self.contenders_on_request(request_id))
-        _set_side(self._request_locks, request_id, side)
-        if entry is not None and entry.record.state is RequestState.PENDING and side is None:
-            self._unlocked_since.setdefault(request_id, self.now)
-        else:
-            self._unlocked_since.pop(request_id, None)
-        if entry is None and side is None and request_id in self.picture.request_contenders:
-            self._orphan_locks.setdefault(request_id, self.now)
-        else:
-            self._orphan_locks.pop(request_id, None)
+        lockable = self.has_request_lock_dir(request_id)
+        self.requests.changed(request_id, _record(entry), side, self.now, lockable=lockable)
 
     def images_changed(self) -> None:
         """Find the upload to boot from, for each image and provider: the ready one that became so last."""
@@ -342,10 +307,8 @@ class World:
         """Put right what is remembered of instants. Records keep theirs: others read them, too."""
         self.clouds.clock_jumped(by)
         self.memory.clock_jumped(by)
-        self._attempts = {key: replace(each, since=each.since + by) for key, each in self._attempts.items()}
-        self._first_active = {key: since + by for key, since in self._first_active.items()}
-        self._unlocked_since = {key: since + by for key, since in self._unlocked_since.items()}
-        self._orphan_locks = {key: since + by for key, since in self._orphan_locks.items()}
+        self.attempts.clock_jumped(by)
+        self.requests.clock_jumped(by)
         self._cooling = {key: shifted(each, by) for key, each in self._cooling.items()}
         self._registry_changed += by
         self.hosts.clock_jumped(by)
@@ -362,11 +325,13 @@ class World:
             self._cooling.pop(subject, None)
         match outcome:
             case Asked(attempt):
-                self._attempts[attempt] = Attempt(state=AttemptState.ASKED, since=self.now)
+                self.attempts.asked(attempt, self.now)
             case NotMade(attempt, error):
-                self._not_made(action, attempt, error)
+                assert isinstance(action, do.CreateServer)
+                self.attempts.not_made(attempt, error, self.now)
+                self.clouds.refused(action.provider, error, self.now)
             case Scanned(attempt, keys, error):
-                self._scans[attempt] = Scan(keys=keys, error=error)
+                self.attempts.scans[attempt] = Scan(keys=keys, error=error)
             case Listed(listing) if listing.asked > self.now:
                 pass  # the clock went back meanwhile: nobody can say what the list is evidence for
             case Listed(listing):
@@ -374,7 +339,8 @@ class World:
                 recorded = {*self.picture.nodes, *self._unreadable()}
                 for server in self.clouds.listed(action.provider, listing, recorded, self._recorded):
                     self.memory.went(action.provider, server, self.now)
-                self._note_active(action.provider)
+                for seen in chain.from_iterable(self.clouds.facts[action.provider].by_node.values()):
+                    self.attempts.saw(seen, self.now)
                 self._note_bereft(action.provider, listing)
             case CapacityRead(capacity):
                 assert isinstance(action, do.ReadCapacity)
@@ -401,8 +367,7 @@ class World:
                 assert isinstance(action, do.LookAtHost)
                 self.hosts.looked(action.provider, seen)
             case NotBacked(attempts, detail):
-                refused = Attempt(state=AttemptState.REFUSED, since=self.now, detail=detail)
-                self._attempts.update(dict.fromkeys(attempts, refused))
+                self.attempts.not_backed(attempts, detail, self.now)
             case SweptUp():
                 assert isinstance(action, do.SweepNetwork)
                 self.memory.swept[action.provider] = self.now
@@ -431,17 +396,17 @@ class World:
             node_locks=self._node_locks,
             ghosts=self._ghosts(),
             unreadable=self._unreadable(),
-            requests=self._requests,
-            request_locks=self._request_locks,
-            unlocked_since=self._unlocked_since,
+            requests=self.requests.records,
+            request_locks=self.requests.locks,
+            unlocked_since=self.requests.unlocked_since,
             uploads=self.uploads,
             at_gate=self.canaries.at_gate,
             checked=self.canaries.checked,
             facts=self.clouds.facts,
             in_flight=in_flight,
-            attempts=self._attempts,
-            scans=self._scans,
-            first_active=self._first_active,
+            attempts=self.attempts.states,
+            scans=self.attempts.scans,
+            first_active=self.attempts.first_active,
             launch_backoff=self.clouds.launch_backoff,
             provider_backoff=self.clouds.provider_backoff,
             delete_backoff=self.clouds.delete_backoff,
@@ -458,7 +423,7 @@ class World:
             frozen=self.frozen(),
             cordons=self.picture.cordons,
             paces=self.memory.paces.view(self.now),
-            orphan_locks=self._orphan_locks,
+            orphan_locks=self.requests.orphan_locks,
             hosts=self.hosts.seen,
             silent=self.hosts.silent,
             without_cloud=self.hosts.providers,
@@ -514,20 +479,6 @@ class World:
         label = facts.label(node.pool, node.label) if facts and node.label else None
         return label.needs if label else Resources({"instances": 1})
 
-    def _not_made(self, action: Action, attempt: AttemptId, error: DriverError) -> None:
-        assert isinstance(action, do.CreateServer)
-        match error:
-            case Throttled():
-                state = AttemptState.FRESH
-            case NoCapacity():
-                state = AttemptState.NO_CAPACITY
-            case Unavailable():
-                state = AttemptState.UNKNOWN
-            case _:
-                state = AttemptState.REFUSED
-        self._attempts[attempt] = Attempt(state=state, since=self.now, detail=str(error))
-        self.clouds.refused(action.provider, error, self.now)
-
     def _cloud_failed(self, action: Action, error: DriverError) -> None:
         match action:
             case do.DeleteServer():
@@ -555,13 +506,6 @@ class World:
             case _:
                 pass
 
-    def _note_active(self, provider: ProviderName) -> None:
-        """Remember when servers of ours were first seen with an address."""
-        for servers in self.clouds.facts[provider].by_node.values():
-            for server in servers:
-                if server.attempt in self._attempts and server.addresses.interface_ip:
-                    self._first_active.setdefault(server.attempt, self.now)
-
     def _note_bereft(self, provider: ProviderName, listing: Listing) -> None:
         """Remember which ready nodes have no working server any more. A list that was asked for before a node became
         ready says nothing about it."""
@@ -586,10 +530,3 @@ class World:
 
 def _record(entry: Entry[_R] | None) -> _R | None:
     return entry.record if entry is not None else None
-
-
-def _set_side(sides: dict[_Id, Side], key: _Id, side: Side | None) -> None:
-    if side is None:
-        sides.pop(key, None)
-    else:
-        sides[key] = side

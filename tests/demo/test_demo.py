@@ -141,6 +141,23 @@ def test_it_stays_until_ctrl_c_and_then_nothing_is_left():
     assert not folder.exists()
 
 
+def test_what_is_killed_comes_back():
+    with running(*DEMO, "--ready-made") as process:
+        said = read_until(process, "What happens:")
+        folder = folder_of(said)
+        typed = [line.partition("#")[0].strip() for line in said.splitlines()]
+        kill = next(line for line in typed if line.startswith("kill -9"))
+        subprocess.run(["bash", "-c", kill], cwd=CHECKOUT, check=True, timeout=PATIENCE)
+        read_until(process, "nodepool-launcher was killed (SIGKILL), and is back")
+        # whoever deletes a node sees another one take its place, which only a launcher does
+        node = next(line for line in typed if " delete " in line)
+        subprocess.run(node.split(), cwd=CHECKOUT, check=True, capture_output=True, timeout=PATIENCE)
+        read_until(process, "→ ready")
+        status, rest = leave(process, signal.SIGINT)
+    assert status == 0, rest
+    assert not folder.exists()
+
+
 def test_killed_it_takes_everything_with_it():
     with running(*DEMO) as process:
         read_until(process, "begin  build of image")

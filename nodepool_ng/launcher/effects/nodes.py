@@ -49,7 +49,7 @@ def adopt_node(world: World, action: do.AdoptNode) -> Effect[Outcome]:
             return Adopted(node.attempt)
         yield from give_back([contender])
         return Lost("the node is ready meanwhile")
-    attempt = world.adopted(node.attempt, asked=node.state is NodeState.BUILDING)
+    attempt = world.attempts.adopted(node.attempt, world.now, asked=node.state is NodeState.BUILDING)
     ours = moved(node, NodeEvent.LOCKED, world.now, launcher=world.pool_id(node), attempt=attempt)
     answer = yield from commit(Check(contender), Set(paths.node(node.id), codec.encode_node(ours), got.stat.version))
     return Lost(str(answer)) if isinstance(answer, Failure) else Adopted(ours.attempt)
@@ -80,7 +80,7 @@ def retry_node(world: World, action: do.RetryNode) -> Effect[Outcome]:
         entry.record,
         NodeEvent.RETRIED,
         world.now,
-        attempt=world.new_attempt(),
+        attempt=world.attempts.new(world.now),
         attempts=entry.record.attempts + (1 if action.counted else 0),
         external_id=None,
         slot=None,

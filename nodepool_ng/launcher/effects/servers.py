@@ -41,7 +41,7 @@ def create_server(world: World, action: do.CreateServer) -> Effect[Outcome]:
     order = _order(world, entry.record, pool, pool.labels[action.label])
     if order is None:
         return Lost("the image has no ready upload any more")
-    world.asking(attempt)
+    world.attempts.asking(attempt, world.now)
     answer = yield from call(action.provider, Create(order))
     if isinstance(answer, DriverError):
         return NotMade(attempt, answer)

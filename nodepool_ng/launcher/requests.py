@@ -1,0 +1,46 @@
+"""What a launcher derives from the records of requests and their locks."""
+
+from nodepool_ng.model.ids import RequestId, Seconds, Timestamp
+from nodepool_ng.model.lifecycle import RequestState
+from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.model.snapshot import Side
+
+
+class Requests:
+    """The requests there are, who holds their locks, and since when locks and requests have been without each other."""
+
+    def __init__(self) -> None:
+        self.records: dict[RequestId, NodeRequest] = {}
+        self.locks: dict[RequestId, Side] = {}
+        self.unlocked_since: dict[RequestId, Timestamp] = {}
+        """Pending requests that nobody holds."""
+        self.orphan_locks: dict[RequestId, Timestamp] = {}
+        """Lock directories whose requests are gone."""
+
+    def changed(
+        self, id: RequestId, record: NodeRequest | None, side: Side | None, now: Timestamp, *, lockable: bool
+    ) -> None:
+        """A request or its lock is another one now; `lockable` tells whether it has a lock directory."""
+        if record is None:
+            self.records.pop(id, None)
+        else:
+            self.records[id] = record
+        if side is None:
+            self.locks.pop(id, None)
+        else:
+            self.locks[id] = side
+        abandoned = record is not None and record.state is RequestState.PENDING and side is None
+        _since(self.unlocked_since, id, now, holds=abandoned)
+        _since(self.orphan_locks, id, now, holds=record is None and side is None and lockable)
+
+    def clock_jumped(self, by: Seconds) -> None:
+        """Shift what is remembered of instants."""
+        self.unlocked_since = {key: since + by for key, since in self.unlocked_since.items()}
+        self.orphan_locks = {key: since + by for key, since in self.orphan_locks.items()}
+
+
+def _since(known: dict[RequestId, Timestamp], id: RequestId, now: Timestamp, *, holds: bool) -> None:
+    if holds:
+        known.setdefault(id, now)
+    else:
+        known.pop(id, None)
