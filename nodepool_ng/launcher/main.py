@@ -270,17 +270,19 @@ class Launcher:
         while stop_by is None or (not reconciler.quiet and time.monotonic() < stop_by):
             wait = None if wake is None else max(wake - self._clock.now(), 0.0)
             show = False
-            for letter in self._inbox.take(wait if stop_by is None else min(wait or 1.0, 1.0)):
-                match letter:
-                    case _Stop():
-                        reconciler.stop()
-                        stop_by = time.monotonic() + STOP_PATIENCE
-                    case _Alive():
-                        tell_service_manager("WATCHDOG=1")
-                    case Show():
-                        show = True
-                    case _:
-                        self._deal(reconciler, letter)
+            letters = self._inbox.take(wait if stop_by is None else min(wait or 1.0, 1.0))
+            with store.gathered():
+                for letter in letters:
+                    match letter:
+                        case _Stop():
+                            reconciler.stop()
+                            stop_by = time.monotonic() + STOP_PATIENCE
+                        case _Alive():
+                            tell_service_manager("WATCHDOG=1")
+                        case Show():
+                            show = True
+                        case _:
+                            self._deal(reconciler, letter)
             wake = self._turn(reconciler)
             if not ready and reconciler.latest is not None:
                 ready = True

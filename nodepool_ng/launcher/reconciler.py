@@ -209,20 +209,22 @@ class Reconciler:
         return made
 
     def _carry_out(self, made: Plan) -> None:
-        self.latest = made
         self._wake = made.wake
+        if made.whole or self.latest is None:
+            self.latest = made
         for provider, alarm in made.alarms.items():
             if self._alarms.get(provider) != alarm:
                 tell_alarm(provider, alarm)
-        self._alarms = dict(made.alarms)
+        self._alarms = dict(made.alarms) if made.whole else {**self._alarms, **made.alarms}
         self._tell_troubles()
-        for chore in self._registration.chores(self.world, made.short):
-            subject = registration.chore_subject(chore)
-            if subject not in self._runner.in_flight:
-                self._runner.start(chore, (subject,), registration.carry_out(self.world, chore))
-        for action in made.actions:
-            self.world.memory.asking(action, self.world.now)
-            self._runner.start(action, subjects(action), effect_of(self.world, action))
+        with self._store.gathered():
+            for chore in self._registration.chores(self.world, self.latest.short):
+                subject = registration.chore_subject(chore)
+                if subject not in self._runner.in_flight:
+                    self._runner.start(chore, (subject,), registration.carry_out(self.world, chore))
+            for action in made.actions:
+                self.world.memory.asking(action, self.world.now)
+                self._runner.start(action, subjects(action), effect_of(self.world, action))
         # The log comes last, since nobody waits for it: by now the first steps are on their way.
         for action in made.actions:
             tell(self.world, action)
@@ -242,7 +244,8 @@ class Reconciler:
         if due > self.world.now:
             self._wake = due if self._wake is None else min(self._wake, due)
             return
-        telling = None if FACTS in self._runner.in_flight else self._teller.tell(self.world, made)
+        quiet = made.whole and FACTS not in self._runner.in_flight
+        telling = self._teller.tell(self.world, made) if quiet else None
         if telling is not None:
             self._runner.start(telling, (FACTS,), tell_facts(telling))
 

@@ -31,7 +31,8 @@ class Plan:
     """What to do now, and when to ask again if nothing happens before.
 
     `verdicts` tells for every request that waits what each pool makes of it; `short` are the pools that cannot launch
-    what something waits for; `alarms` are sentences for an operator.
+    what something waits for; `alarms` are sentences for an operator. One that is not `whole` has begun as much as one
+    plan may begin: what is left has to be asked for at once.
     """
 
     actions: tuple[Action, ...]
@@ -39,6 +40,7 @@ class Plan:
     verdicts: Mapping[RequestId, tuple[Reason, ...]]
     short: frozenset[PoolKey]
     alarms: Mapping[ProviderName, str]
+    whole: bool = True
 
 
 def plan(snapshot: Snapshot) -> Plan:
@@ -50,9 +52,10 @@ def plan(snapshot: Snapshot) -> Plan:
     plan_metastatic(snapshot, agenda)
     alarms = plan_leaks(snapshot, agenda)
     desk = laid_out(snapshot, agenda)
-    plan_requests(desk)
-    plan_canaries(desk)
-    plan_warm(desk)
+    whole = plan_requests(desk)
+    if whole:
+        plan_canaries(desk)
+        plan_warm(desk)
     plan_looks(snapshot, agenda)
     plan_housekeeping(snapshot, agenda)
     if snapshot.settings_until is not None:
@@ -63,4 +66,5 @@ def plan(snapshot: Snapshot) -> Plan:
         verdicts=desk.verdicts,
         short=frozenset(desk.short),
         alarms={**desk.alarms, **alarms},
+        whole=whole,
     )

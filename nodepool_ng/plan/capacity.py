@@ -88,15 +88,19 @@ class Ledger:
     ) -> tuple[Code, Shortage] | None:
         """Return which limit lacks most for `needs`: at the moment, or once `in_pool` and `in_provider` more is
         free."""
-        room = self._pool(pool.key)
-        if _lacks(room, in_pool, needs):
-            missing = shortage(_with(room, in_pool), needs)
-            return (Code.POOL_LIMIT, missing) if missing else None
-        room = self._provider(pool.provider)
-        if not pool.ignore_provider_quota and _lacks(room, in_provider, needs):
-            missing = shortage(_with(room, in_provider), needs)
-            return (Code.PROVIDER_QUOTA, missing) if missing else None
-        return None
+        if not self.lacks(pool, needs, in_pool=in_pool, in_provider=in_provider):
+            return None
+        missing = shortage(_with(self._pool(pool.key), in_pool), needs)
+        if missing is not None:
+            return Code.POOL_LIMIT, missing
+        missing = shortage(_with(self._provider(pool.provider), in_provider), needs)
+        return (Code.PROVIDER_QUOTA, missing) if missing is not None else None
+
+    def lacks(self, pool: Pool, needs: Resources, *, in_pool: Resources = NONE, in_provider: Resources = NONE) -> bool:
+        """Tell whether any limit lacks something for `needs`: the question that a pass asks most often."""
+        if _lacks(self._pool(pool.key), in_pool, needs):
+            return True
+        return not pool.ignore_provider_quota and _lacks(self._provider(pool.provider), in_provider, needs)
 
     def never_fits(self, pool: Pool, needs: Resources) -> Reason | None:
         """Return why `needs` could not be met even by an empty pool, or None when it could."""
@@ -245,7 +249,7 @@ def _times(room: dict[str, float], needs: Resources) -> float:
 
 
 def _lacks(room: dict[str, float], more: Resources, needs: Resources) -> bool:
-    """Tell whether `needs` does not fit: the question that a pass asks most often."""
+    """Tell whether `needs` does not fit."""
     for name, amount in needs.amounts.items():
         if 0 < amount > room.get(name, math.inf) + more.amounts.get(name, 0):
             return True

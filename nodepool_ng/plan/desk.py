@@ -26,6 +26,8 @@ class Desk:
     verdicts: dict[RequestId, tuple[Reason, ...]] = field(default_factory=dict)
     short: set[PoolKey] = field(default_factory=set)
     alarms: dict[ProviderName, str] = field(default_factory=dict)
+    started: list[RequestId] = field(default_factory=list)
+    """Requests that this pass begins to serve, in their order."""
 
 
 def laid_out(s: Snapshot, agenda: Agenda) -> Desk:

@@ -1,10 +1,11 @@
 """Which spare nodes give up their places for a request that waits: the fewest that help, and only if they do."""
 
+from collections import deque
 from collections.abc import Iterator
 
 from nodepool_ng.model.action import RetireNode
 from nodepool_ng.model.census import LEAVING, PoolKey
-from nodepool_ng.model.ids import NodeId
+from nodepool_ng.model.ids import NodeId, ProviderName
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import NONE, Resources, left, total
 from nodepool_ng.model.snapshot import Snapshot
@@ -22,12 +23,16 @@ class Evictions:
         self._ledger = ledger
         self._shelf = shelf
         self._leaving = s.nodes.leaving()
+        self._leaving_there: dict[ProviderName, Resources] = {}
+        self._pools: dict[ProviderName, list[PoolKey]] = {}
+        for pool in s.nodes.spare:
+            self._pools.setdefault(pool[0], []).append(pool)
         self._kept: set[NodeId] = set()
         for action in (*s.in_flight.values(), *agenda.actions):
             node = s.nodes.nodes.get(action.node) if isinstance(action, RetireNode) else None
             if node is not None and node.state not in LEAVING:
                 self._send_away(node)
-        self._spares: dict[PoolKey, dict[NodeId, Node]] = {}
+        self._spares: dict[PoolKey, deque[Node]] = {}
         self._all_spare: dict[PoolKey, Resources] = {}
 
     def make_room(self, offer: Offer) -> tuple[Node, ...] | None:
@@ -39,11 +44,11 @@ class Evictions:
         """
         self._kept.update(offer.nodes)
         key = offer.pool.key
-        pools = [other for other in self._s.nodes.spare if other[0] == key[0]]
+        pools = self._pools.get(key[0])
         if not pools or key[0] in self._ledger.unsettled:
             return None
         here = self._leaving.get(key, NONE)
-        there = total(amounts for other, amounts in self._leaving.items() if other[0] == key[0])
+        there = self._leaving_in(key[0])
         if not self._short(offer, here, there):
             return ()
         most = {pool: self._at_most(pool) for pool in pools}
@@ -73,17 +78,28 @@ class Evictions:
 
     def _short(self, offer: Offer, here: Resources, there: Resources) -> bool:
         """Tell whether the offer could not start even with more room in its pool and provider."""
-        return self._ledger.shortage(offer.pool, offer.needs, in_pool=here, in_provider=there) is not None
+        return self._ledger.lacks(offer.pool, offer.needs, in_pool=here, in_provider=there)
+
+    def _leaving_in(self, provider: ProviderName) -> Resources:
+        found = self._leaving_there.get(provider)
+        if found is None:
+            found = total(amounts for key, amounts in self._leaving.items() if key[0] == provider)
+            self._leaving_there[provider] = found
+        return found
 
     def _candidates(self, offer: Offer, pools: list[PoolKey]) -> Iterator[Node]:
         """Yield the spare nodes of the pool, then those of the provider's other pools: they use the same quota."""
         for key in sorted(pools, key=lambda key: (key != offer.pool.key, key)):
-            spares = self._spares.setdefault(key, self._s.nodes.spare[key].copy())
-            for node in list(spares.values()):
-                if not self._shelf.has(node):
-                    del spares[node.id]
-                elif node.id not in self._kept:
-                    yield node
+            spares = self._spares.get(key)
+            if spares is None:
+                spares = self._spares[key] = deque(self._s.nodes.spare[key].values())
+            # What is not to be had once is not to be had in this pass any more.
+            while spares and not self._is_candidate(spares[0]):
+                spares.popleft()
+            yield from filter(self._is_candidate, spares)
+
+    def _is_candidate(self, node: Node) -> bool:
+        return node.id not in self._kept and self._shelf.has(node)
 
     def _at_most(self, key: PoolKey) -> Resources:
         """Return what a pool's spare nodes use: no more than that can be had by sending them away."""
@@ -96,3 +112,4 @@ class Evictions:
         if node.provider is not None and node.pool is not None:
             key = (node.provider, node.pool)
             self._leaving[key] = self._leaving.get(key, NONE) + self._s.nodes.uses(node.id)
+            self._leaving_there.pop(node.provider, None)

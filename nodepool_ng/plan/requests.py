@@ -10,17 +10,26 @@ from nodepool_ng.plan.claimed import go_on
 from nodepool_ng.plan.desk import Desk
 from nodepool_ng.plan.waiting import Queue
 
+MOST_STARTED = 100
+"""Requests that one pass begins to serve. What carries them out takes much longer than deciding; meanwhile others, ones
+that come just then too, wait for it."""
 
-def plan_requests(desk: Desk) -> None:
-    """Add what is to be done for each open request."""
+
+def plan_requests(desk: Desk) -> bool:
+    """Add what is to be done for each open request; tell whether each of them was looked at. If not, nothing may be
+    given to anything of a lower rank, and the next pass is due at once."""
     _give_back_locks(desk)
     queue = Queue(desk)
+    whole = True
     for request in sorted(_open(desk), key=rank):
         match request.state, desk.s.request_locks.get(request.id):
             case RequestState.PENDING, Side.OURS:
                 go_on(desk, request)
             case RequestState.PENDING, None:
                 _lost(desk, request)
+            case RequestState.REQUESTED, None if len(desk.started) >= MOST_STARTED:
+                desk.verdicts[request.id] = (Reason(code=Code.AHEAD, request=desk.started[-1]),)
+                whole = False
             case RequestState.REQUESTED, None:
                 queue.serve(request)
             case RequestState.REQUESTED, Side.FOREIGN:
@@ -28,6 +37,9 @@ def plan_requests(desk: Desk) -> None:
             case _:
                 pass
     _complete(desk)
+    if not whole:
+        desk.agenda.look_again(desk.s.now)
+    return whole
 
 
 def _complete(desk: Desk) -> None:

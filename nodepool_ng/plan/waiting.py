@@ -216,6 +216,7 @@ class Queue:
                 request=request.id, provider=provider, pool=pool, nodes=best.nodes, launches=launches, why=why
             )
         if desk.agenda.add(action):
+            desk.started.append(request.id)
             desk.ledger.take(best.pool.key, best.needs, len(best.missing))
             desk.ledger.give_tenant(request.tenant_name, best.gives)
 

@@ -2,6 +2,10 @@
 
 Contenders have kazoo's form, and the part that kazoo fills with a random number is this process's own: whoever reads
 a lock directory sees which contenders are ours, also when the answer to their creation was lost.
+
+Most locks that are wanted are nobody's, and then one transaction is enough: a lock directory that was made in it has
+no contenders before ours. `untouched` and `taken_first` are its operations. Where somebody has the lock, or queues for
+it, or what is written is not what we know any more, the transaction fails as a whole and `take_locks` is the way.
 """
 
 from collections.abc import Sequence
@@ -20,9 +24,13 @@ from nodepool_ng.zk.store import (
     Get,
     Got,
     Names,
+    Op,
     Problem,
     Verb,
 )
+
+NOT_AS_KNOWN = frozenset({Problem.NO_NODE, Problem.NODE_EXISTS, Problem.BAD_VERSION, Problem.NOT_EMPTY})
+"""Why a transaction fails that supposes a lock to be nobody's, or a record to be as we know it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,23 @@ class Busy:
     why: str
     unsure: bool = False
     """The connection failed: nobody knows, and contenders of ours may be left."""
+
+
+def untouched(want: Want) -> tuple[Op, Op]:
+    """Return what fails a transaction if anybody has a lock or queues for it, and changes nothing otherwise.
+
+    Whoever locks sees the directory as it was: there, or not there.
+    """
+    made, removed = Create(want.directory), Delete(want.directory)
+    return (removed, made) if want.exists else (made, removed)
+
+
+def taken_first(owner: str, want: Want) -> tuple[Op, ...]:
+    """Return what takes a lock for the transaction and for what follows, and fails it if anybody has the lock or queues
+    for it."""
+    removed = (Delete(want.directory),) if want.exists else ()
+    contends = Create(f"{want.directory}/{contender.prefix(owner)}", ephemeral=True, sequence=True)
+    return (*removed, Create(want.directory), contends)
 
 
 def take_locks(owner: str, wants: Sequence[Want]) -> Effect[tuple[Held, ...] | Busy]:

@@ -1,7 +1,7 @@
 """The real store: ZooKeeper through kazoo.
 
-One thread (the connection's) does all the work: it sends what was submitted, answers, and brings news, in the order
-in which the server told them; a second one only looks, a few times a minute, for verbs that were never answered.
+Whoever submits verbs sends them; one thread (the connection's) answers and brings news, in the order in which the
+server told them; a second one only looks, a few times a minute, for verbs that were never answered.
 While there is no connection every verb fails at once, so that nothing is sent later under another session.
 """
 
@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +40,8 @@ from nodepool_ng.zk.wire import AddWatch, Client
 
 VERB_TIMEOUT = 30.0  # seconds; a lost connection is noticed long before
 STOP_TIMEOUT = 10.0  # seconds
+MOST_GATHERED = 64
+"""Verbs that wait for others at most before they are sent."""
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,8 @@ class KazooStore:
         self._session_id = 0
         self._session: SessionNumber = 0
         self._unarmed = 0
+        self._gathering: int | None = None
+        """The thread whose verbs are gathered at the moment."""
 
     @property
     def session(self) -> SessionNumber:
@@ -135,8 +140,21 @@ class KazooStore:
                 for index, verb in enumerate(round.verbs):
                     if round.answers[index] is None:
                         self._client.enqueue(to_request(verb, self._client), _Slot(round, index, self._client))
+                if self._gathering != threading.get_ident() or self._client.queued >= MOST_GATHERED:
+                    self._client.send()
                 return
         round.give_up(Problem.SESSION_LOST if self._stopped.is_set() else Problem.CONNECTION_LOST)
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        self._gathering = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._gathering = None
+            with self._lock:
+                if self._open:
+                    self._client.send()
 
     def _on_change(self, path: str, kind: Kind) -> None:
         self._on_news(Changed(path, kind))
@@ -165,6 +183,7 @@ class KazooStore:
             self._unarmed = len(roots)
             for root in roots:
                 self._client.enqueue(AddWatch(self._client.absolute(root)), _Arming(self._on_armed, roots, root))
+            self._client.send_later()
         if not roots:
             self._open_up(roots)
 

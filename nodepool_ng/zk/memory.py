@@ -11,6 +11,7 @@ server that is behind (its `Sync` is as good as a read).
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -109,6 +110,9 @@ class MemoryStore:
             self._on_news = _nobody
             self._cut(Problem.SESSION_LOST)
             self._tree.end_session(self.session_id)
+
+    def gathered(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def submit(self, verbs: Sequence[Verb], done: Callable[[Answers], None]) -> None:
         round = _Round(tuple(verbs), done, [None] * len(verbs))

@@ -114,17 +114,15 @@ class OwnWrites:
                 to_read.append(path)
             elif effect.there:
                 written.append((path, effect))
-            if held is not None and path in waiting:
-                waiting.discard(path)
-                del self._held[path]
-                if held.events > 0:
-                    to_read.append(path)
-                elif held.events < 0:
-                    self._late[path] = -held.events
         for path in waiting:
-            del self._held[path]
+            # Every write that may have caused the events has its reply by now, those of earlier rounds, too.
+            held = self._held.pop(path)
+            if held.events > 0:
+                to_read.append(path)
+            elif held.events < 0:
+                self._late[path] = -held.events
         self._deleted = {path: number for path, number in self._deleted.items() if number > ticket}
-        return Settled(tuple(written), (*to_read, *waiting))
+        return Settled(tuple(written), tuple(to_read))
 
     def _author(self, path: str) -> int:
         """Return the last round on its way that may have caused an event at `path`; 0 when there is none."""

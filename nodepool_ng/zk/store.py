@@ -9,6 +9,7 @@ answers. Errors are answers, not exceptions: a round of five verbs of which the 
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
@@ -220,6 +221,11 @@ class Store(Protocol):
 
     def submit(self, verbs: Sequence[Verb], done: Callable[[Answers], None]) -> None:
         """Send `verbs` in order, without waiting between them; call `done` once with as many answers."""
+        ...
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Let the verbs that this thread submits within the block be sent together, at its end at the latest. For the
+        one thread that owns the data."""
         ...
 
     def watch(self, roots: Sequence[str], on_news: Callable[[News], None]) -> None:

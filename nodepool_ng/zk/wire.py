@@ -2,8 +2,9 @@
 
 This module is the only one that reaches into kazoo's insides; `client` makes a Store of it. kazoo dispatches every
 request singly, with a selector made anew for each wait, and hands results to a second thread. Here all queued
-requests leave in one write, all frames that have come are read at once, and answers are given on the connection's
-own thread. What is kept of kazoo: finding and trying hosts, TLS, the session, heartbeats, and the wire format.
+requests leave in one write, made by whoever asks, all frames that have come are read at once, and answers are given on
+the connection's own thread. What is kept of kazoo: finding and trying hosts, TLS, the session, heartbeats, and the wire
+format.
 """
 
 import errno
@@ -12,7 +13,9 @@ import select
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -46,6 +49,7 @@ _HEADER_SIZE = 16  # bytes: number of the request, of the last transaction, and 
 _EVENT = struct.Struct("!iii")
 """An event after its header: its kind, the state of the session, the length of the path that follows."""
 _KINDS = MappingProxyType({1: Kind.CREATED, 2: Kind.DELETED, 3: Kind.CHANGED})
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _ENDLESS_RETRY = (ForceRetryError, ConnectionLoss, SessionExpiredError, ConnectionClosedError, RetryFailedError)
 
 
@@ -140,6 +144,32 @@ class Wire(ConnectionHandler):  # type: ignore[misc]
         self._xid: int = 0
         self._received = bytearray()
         self._frame: bytes | None = None
+        self._sending = threading.RLock()
+        """Held by whoever writes, so that requests leave in the order of their numbers."""
+        self._unsent = bytearray()
+        """What the socket has not taken of what was to be written; nothing else may be written before it."""
+        self._serving = False
+        """Whoever asks may write. Not before the connection's thread has also authenticated: until then it takes
+        whatever comes for the answer to its own question."""
+
+    def send(self) -> None:
+        """Send what is queued, from any thread, while there is a connection. Never waits: what cannot be written now is
+        left to the connection's thread, and so is finding out that the connection is broken."""
+        if not self._sending.acquire(blocking=False):
+            self.wake()
+            return
+        try:
+            while self._serving and self.client._queue and not self._unsent:
+                self._unsent += self._packet()
+                del self._unsent[: self._socket.send(self._unsent)]
+        except _NOT_NOW:
+            self.wake()
+        except (OSError, AttributeError):
+            return  # it was just closed; the connection's thread fails everything that has no answer
+        finally:
+            self._sending.release()
+        if self._unsent or self.client._queue:
+            self.wake()
 
     def wake(self) -> None:
         """Tell the connection's thread that something is queued; at most one byte is ever on its way."""
@@ -163,28 +193,45 @@ class Wire(ConnectionHandler):  # type: ignore[misc]
         """Connect and authenticate. kazoo would end for good where that is refused; an operator who corrects the
         password on either side expects the next attempt to succeed."""
         self._received.clear()
+        with self._sending:
+            self._unsent.clear()
+            self._serving = False
         self.sasl_options = self.client.sasl()
         try:
-            return super()._connect(host, hostip, port)
+            timeouts = super()._connect(host, hostip, port)
         except AuthFailedError:
             raise ConnectionDropped("ZooKeeper does not accept the user or the password of zookeeper-auth") from None
+        self._serving = True
+        return timeouts
 
     def _send_request(self, read_timeout: float, connect_timeout: float) -> None:
         """Send everything that is queued. The flag goes down first: what is queued later rings again."""
         self._read_sock.recv(4096)
         self._awake = False
+        with self._sending:
+            while self.client._queue:
+                self._write(self._packet(), connect_timeout)
+            self._write(b"", connect_timeout)
+
+    def _packet(self) -> bytearray:
+        """Return the next queued requests as bytes; from now on they wait for their answers."""
         queue, pending = self.client._queue, self.client._pending
-        while queue:
-            packet = bytearray()
-            while queue and len(packet) < WRITE_SIZE:
-                request, slot = queue.popleft()
-                self._xid = self._xid % 0x7FFFFFFF + 1
-                pending.append((request, slot, self._xid))
-                body = request.serialize()
-                packet += int_struct.pack(len(body) + int_int_struct.size)
-                packet += int_int_struct.pack(self._xid, request.type)
-                packet += body
-            self._write(packet, connect_timeout)
+        packet = bytearray()
+        while queue and len(packet) < WRITE_SIZE:
+            request, slot = queue.popleft()
+            self._xid = self._xid % 0x7FFFFFFF + 1
+            pending.append((request, slot, self._xid))
+            body = request.serialize()
+            packet += int_struct.pack(len(body) + int_int_struct.size)
+            packet += int_int_struct.pack(self._xid, request.type)
+            packet += body
+        return packet
+
+    def _write(self, msg: bytes | bytearray, timeout: float) -> None:
+        """Write all of it, after what is left of what others wrote. For the connection's own thread."""
+        with self._sending:
+            left, self._unsent = self._unsent, bytearray()
+            super()._write(left + msg, timeout)
 
     def _read_socket(self, read_timeout: float) -> Any:
         """Read what has come and dispatch every complete frame of it. Most frames are events: they are read here, in
@@ -210,11 +257,14 @@ class Wire(ConnectionHandler):  # type: ignore[misc]
         return None
 
     def _receive(self) -> None:
+        # TLS is one state for both directions: no other thread may write meanwhile.
+        alone = self._sending if isinstance(self._socket, ssl.SSLSocket) else nullcontext()
         with self._socket_error_handling():
             while True:
                 try:
-                    chunk = self._socket.recv(READ_SIZE)
-                except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    with alone:
+                        chunk = self._socket.recv(READ_SIZE)
+                except _NOT_NOW:
                     return
                 if not chunk:
                     raise ConnectionDropped("the server closed the connection")
@@ -293,8 +343,20 @@ class Client(KazooClient):  # type: ignore[misc]
         return CREATOR_ALL_ACL if ours else OPEN_ACL_UNSAFE
 
     def enqueue(self, request: Any, slot: Slot) -> None:
-        """Send a request; its slot hears of the answer, or that the connection was lost."""
+        """Put a request where `send` finds it; its slot hears of the answer, or that the connection was lost."""
         self._queue.append((request, slot))
+
+    @property
+    def queued(self) -> int:
+        """Tell how many requests wait to be sent."""
+        return len(self._queue)
+
+    def send(self) -> None:
+        """Send what is queued, at once where that is possible. Only once the connection was found to be there."""
+        self._connection.send()
+
+    def send_later(self) -> None:
+        """Have what is queued sent by the connection's own thread."""
         self._connection.wake()
 
     def fail_unsent(self) -> None:

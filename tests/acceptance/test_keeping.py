@@ -146,8 +146,16 @@ def test_records_without_data_and_half_removed_ones_go() -> None:
     assert not {paths.node(NodeId("0000008888")), paths.node(node.id)} & set(shop.place.tree.paths())
 
 
-def test_the_lock_of_a_request_stays_as_long_as_somebody_may_hold_it_and_is_swept_after_hours() -> None:
+def test_a_hand_out_leaves_nothing_of_a_lock_that_nobody_wanted() -> None:
     shop = Shop(warm(1))
+    job = shop.ask("small", seconds=5)
+    shop.run(60)
+    assert job.ended
+    assert paths.request_lock(RequestId(str(job.request))) not in shop.place.tree.paths()
+
+
+def test_the_lock_of_a_request_stays_as_long_as_somebody_may_hold_it_and_is_swept_after_hours() -> None:
+    shop = Shop(warm(0))
     job = shop.ask("small", seconds=5)
     shop.run(60)
     assert job.ended

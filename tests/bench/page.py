@@ -108,6 +108,22 @@ LINES = (
     Line(
         what="a plan: 10,000 nodes, 2,000 requests, full", scenario="growth", path="10000.plan_ms", unit="ms", most=50
     ),
+    Line(
+        what="in that crowd: hand-out of a ready node, p99",
+        scenario="crowd",
+        of={"nodes": 10_000},
+        path="handed_out.p99",
+        unit="ms",
+        most=250,
+    ),
+    Line(
+        what="in that crowd: used → deleting, p99",
+        scenario="crowd",
+        of={"nodes": 10_000},
+        path="taken.p99",
+        unit="ms",
+        most=250,
+    ),
 )
 
 

@@ -46,7 +46,7 @@ def test_a_life_of_a_warm_node(opened):
     assert after.calls["server.create"] - before.calls["server.create"] == LIVES
     assert after.other_calls() - before.other_calls() <= 2.1 * LIVES
     assert after.lists() - before.lists() <= LIVES
-    assert (after.operations - before.operations) / LIVES <= 24
+    assert (after.operations - before.operations) / LIVES <= 14
     assert after.launcher.threads <= 75
     assert ratio <= 8, "hand-out ÷ the bare rounds"
 
@@ -61,5 +61,5 @@ def test_a_node_of_a_cold_burst(opened):
     after = opened.counts()
     assert after.calls["server.create"] - before.calls["server.create"] == COLD
     assert after.other_calls() - before.other_calls() == COLD
-    assert (after.operations - before.operations) / COLD <= 14
+    assert (after.operations - before.operations) / COLD <= 9
     assert after.launcher.threads <= 75

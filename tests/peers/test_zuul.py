@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.zookeeper, pytest.mark.daemons, pytest.mark.peers]
 def launcher(place: Site) -> None:
     """One launcher for all: a label that is kept warm in two regions, and one of which there are only two nodes."""
     defaults = {"boot": 0.5, "delete": 0.2, "images": [{"name": "base"}]}
-    place.start_clouds(clouds={"acme": {"defaults": defaults, "regions": {"north": {}, "south": {}}}})
+    place.start_clouds(clouds={"acme": {"defaults": defaults, "regions": {"north": {}, "south": {"boot": 3}}}})
     common = {"cloud": "acme", "cloud-images": [{"name": "base", "username": "zuul"}]}
     zone = {"node-attributes": {"executor-zone": "north-zone"}}
     place.configure(
@@ -138,8 +138,15 @@ def test_a_hold_ends_by_itself(place: Site, zuul: Zuul) -> None:
 
 
 def test_a_request_that_is_cancelled_while_it_is_served(place: Site, zuul: Zuul) -> None:
+    """Its servers are on their way by then. Had no cloud been asked yet, there would be nothing to become spares."""
     asked = zuul.ask(["rare"] * 2)
-    wait_for(lambda: zuul.state(asked["id"])["state"] == "pending", "the request is being served")
+
+    def booting() -> bool:
+        nodes = [node for node in place.nodes().values() if node.allocated_to == asked["id"]]
+        return [node.state for node in nodes] == [NodeState.BUILDING] * 2
+
+    wait_for(booting, "the request is being served")
+    assert zuul.state(asked["id"])["state"] == "pending"
     zuul.cancel(asked["id"])
     wait_for(lambda: place.ready(2, label="rare"), "its nodes became spares")
     assert zuul.state(asked["id"]) is None

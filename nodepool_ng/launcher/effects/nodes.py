@@ -9,7 +9,7 @@ from nodepool_ng.model.lifecycle import NodeEvent, NodeState, RequestState
 from nodepool_ng.model.node import Node, moved
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.shell.effect import Effect, ask, commit
-from nodepool_ng.shell.locking import Busy, Want, give_back, sweep, take_locks
+from nodepool_ng.shell.locking import NOT_AS_KNOWN, Busy, Want, give_back, sweep, take_locks, taken_first
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.store import Check, Committed, Delete, Failure, Get, Got, Op, Problem, Set
 
@@ -91,7 +91,30 @@ def retry_node(world: World, action: do.RetryNode) -> Effect[Outcome]:
 
 
 def retire_node(world: World, action: do.RetireNode) -> Effect[Outcome]:
-    """Commit to deleting a node, if it still is what it was; keep the lock for what follows."""
+    """Commit to deleting a node, if it still is what it was; keep the lock for what follows. Where nobody has the lock
+    one transaction is enough."""
+    entry = world.picture.nodes.get(action.node)
+    if entry is not None and not entry.contenders and _still_to_go(world, entry.record, action.expect):
+        lock = taken_first(world.owner, wanted_lock(world, action.node))
+        answer = yield from commit(*lock, *_retired(world, entry.record, entry.version))
+        if isinstance(answer, Committed) or answer.problem not in NOT_AS_KNOWN:
+            return ended(answer)
+    return (yield from _retire_locked(world, action))
+
+
+def _retired(world: World, node: Node, version: int) -> tuple[Op, ...]:
+    """Return what writes that a node is to be deleted, or that it is as it was, where it says so already."""
+    record = paths.node(node.id)
+    if node.state in (NodeState.DELETING, NodeState.DELETED):
+        return (Check(record, version),)
+    guards: tuple[Op, ...] = ()
+    if node.state is NodeState.READY and node.allocated_to is not None:
+        guards = (Check(world.our_contender_on_request(node.allocated_to) or ""),)
+    return (*guards, Set(record, codec.encode_node(moved(node, NodeEvent.UNWANTED, world.now)), version))
+
+
+def _retire_locked(world: World, action: do.RetireNode) -> Effect[Outcome]:
+    """Take the lock, if it is not ours, look, and write."""
     contender = world.our_contender_on_node(action.node)
     if contender is None:
         taken = yield from take_locks(world.owner, [wanted_lock(world, action.node)])
@@ -109,12 +132,7 @@ def retire_node(world: World, action: do.RetireNode) -> Effect[Outcome]:
         return Lost("the node changed meanwhile")
     if node.state in (NodeState.DELETING, NodeState.DELETED):
         return Done()
-    gone = moved(node, NodeEvent.UNWANTED, world.now)
-    guards = [Check(contender)]
-    if node.state is NodeState.READY and node.allocated_to is not None:
-        guards.append(Check(world.our_contender_on_request(node.allocated_to) or ""))
-    answer = yield from commit(*guards, Set(paths.node(node.id), codec.encode_node(gone), got.stat.version))
-    return ended(answer)
+    return ended((yield from commit(Check(contender), *_retired(world, node, got.stat.version))))
 
 
 def _still_to_go(world: World, node: Node, expect: NodeState) -> bool:

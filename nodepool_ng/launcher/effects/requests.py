@@ -1,7 +1,7 @@
 """Writing what becomes of a request, together with its nodes."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from nodepool_ng.launcher.effects.hosts import knocked
 from nodepool_ng.launcher.effects.nodes import ended, wanted_lock
@@ -19,8 +19,9 @@ from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.request import moved as request_moved
 from nodepool_ng.shell.contender import prefix
 from nodepool_ng.shell.effect import Effect, ask, commit
-from nodepool_ng.shell.locking import Busy, Want, give_back, take_locks
+from nodepool_ng.shell.locking import NOT_AS_KNOWN, Busy, Want, give_back, take_locks, taken_first, untouched
 from nodepool_ng.zk import codec, paths
+from nodepool_ng.zk.changes import Entry
 from nodepool_ng.zk.store import Check, Commit, Committed, Create, Delete, Failure, Get, Got, Op, Set, Verb
 
 
@@ -44,11 +45,52 @@ def _spares(nodes: Sequence[tuple[NodeId, Got]]) -> list[Node] | None:
     return spares
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A request that waits and the spare nodes for it, as the mirror has them, none of them locked."""
+
+    request: Entry[NodeRequest]
+    nodes: tuple[Entry[Node], ...]
+
+
+def _known(world: World, request: RequestId, nodes: Sequence[NodeId]) -> _Known | None:
+    asked = world.picture.requests.get(request)
+    spares = [world.picture.nodes.get(node) for node in nodes]
+    free = tuple(spare for spare in spares if spare is not None and spare.record.free and not spare.contenders)
+    if asked is None or asked.contenders or asked.record.state is not RequestState.REQUESTED:
+        return None
+    return _Known(asked, free) if len(free) == len(nodes) else None
+
+
 def hand_out(world: World, action: do.HandOut) -> Effect[Outcome]:
-    """Give ready nodes to a request: lock all, look, and hand over in one transaction."""
+    """Give ready nodes to a request: in one transaction, as long as nobody has locked any of them, otherwise under
+    their locks."""
     silent = yield from knocked(world, action.knocks)
     if silent is not None:
         return silent
+    known = _known(world, action.request, action.nodes)
+    if known is not None:
+        answer = yield from commit(*_handed_over(world, known))
+        if isinstance(answer, Committed) or answer.problem not in NOT_AS_KNOWN:
+            return ended(answer)
+    return (yield from _hand_out_locked(world, action))
+
+
+def _handed_over(world: World, known: _Known) -> Iterator[Op]:
+    """Yield what hands known nodes over, in the order of the contract."""
+    request, nodes = known.request.record, known.nodes
+    for node in nodes:
+        given = _allocated(world, node.record, request)
+        yield Set(paths.node(given.id), codec.encode_node(given), node.version)
+    for node in nodes:
+        yield from untouched(wanted_lock(world, node.record.id))
+    served = request_moved(request, RequestEvent.SERVED, world.now, nodes=tuple(node.record.id for node in nodes))
+    yield Set(paths.request(request.id), codec.encode_request(served), known.request.version)
+    yield from untouched(_wanted_request(world, request.id))
+
+
+def _hand_out_locked(world: World, action: do.HandOut) -> Effect[Outcome]:
+    """Lock all, look, and hand over in one transaction."""
     wants = [_wanted_request(world, action.request), *(wanted_lock(world, node) for node in action.nodes)]
     taken = yield from take_locks(world.owner, wants)
     if isinstance(taken, Busy):
@@ -93,6 +135,37 @@ def _served(
 def claim(world: World, action: do.Claim) -> Effect[Outcome]:
     """Take a request: it becomes pending, its ready nodes are kept locked, records for the others are created, and
     then locked, before any cloud is asked."""
+    lease = world.lease_contender(action.provider)
+    known = _known(world, action.request, action.nodes)
+    if lease is None or known is None:
+        return (yield from _claim_locked(world, action))
+    fresh = [
+        fresh_node(world, action.provider, action.pool, launch, known.request.record) for launch in action.launches
+    ]
+    answer = yield from commit(Check(lease), *_claimed(world, known), *_created(fresh))
+    if isinstance(answer, Committed):
+        return (yield from _lock_fresh(world, answer, fresh))
+    return (yield from _claim_locked(world, action)) if answer.problem in NOT_AS_KNOWN else Lost(str(answer))
+
+
+def _claimed(world: World, known: _Known) -> Iterator[Op]:
+    """Yield what locks a known request and nodes, makes the one pending and gives it the others."""
+    request = known.request.record
+    pending = request_moved(request, RequestEvent.CLAIMED, world.now)
+    yield from taken_first(world.owner, _wanted_request(world, request.id))
+    yield Set(paths.request(request.id), codec.encode_request(pending), known.request.version)
+    for node in known.nodes:
+        given = _allocated(world, node.record, request)
+        yield from taken_first(world.owner, wanted_lock(world, given.id))
+        yield Set(paths.node(given.id), codec.encode_node(given), node.version)
+
+
+def _created(fresh: Sequence[Node]) -> Iterator[Op]:
+    return (Create(paths.NEW_NODE, codec.encode_node(node), sequence=True) for node in fresh)
+
+
+def _claim_locked(world: World, action: do.Claim) -> Effect[Outcome]:
+    """Lock the request and its ready nodes, look, and claim them."""
     path = paths.request(action.request)
     wants = [_wanted_request(world, action.request), *(wanted_lock(world, node) for node in action.nodes)]
     taken = yield from take_locks(world.owner, wants)
@@ -113,7 +186,7 @@ def claim(world: World, action: do.Claim) -> Effect[Outcome]:
         ops.append(Check(held.contender))
         ops.append(Set(paths.node(node.id), codec.encode_node(given), held.record.stat.version))
     fresh = [fresh_node(world, action.provider, action.pool, launch, request) for launch in action.launches]
-    answer = yield from commit(*ops, *(Create(paths.NEW_NODE, codec.encode_node(n), sequence=True) for n in fresh))
+    answer = yield from commit(*ops, *_created(fresh))
     if isinstance(answer, Failure):
         yield from give_back([held.contender for held in taken])
         return Lost(str(answer))
@@ -139,16 +212,17 @@ def launch_nodes(world: World, action: do.LaunchNodes) -> Effect[Outcome]:
     fresh = [
         fresh_node(world, action.provider, action.pool, launch, request, action.canary) for launch in action.launches
     ]
-    answer = yield from commit(*guards, *(Create(paths.NEW_NODE, codec.encode_node(n), sequence=True) for n in fresh))
+    answer = yield from commit(*guards, *_created(fresh))
     if isinstance(answer, Failure):
         return Lost(str(answer))
     return (yield from _lock_fresh(world, answer, fresh))
 
 
 def _lock_fresh(world: World, created: Committed, fresh: Sequence[Node]) -> Effect[Outcome]:
-    """Lock records that were just created. Making the lock directory in the same transaction shows that nobody was
-    there before us, so the contender is the first. A record that could not be locked is adopted later."""
-    new = [path for path in created.results if isinstance(path, str)]
+    """Lock records that were just created, the last of their transaction. Making the lock directory in the same
+    transaction shows that nobody was there before us, so the contender is the first. A record that could not be locked
+    is adopted later."""
+    new = [str(path) for path in created.results[-len(fresh) :]]
     verbs: list[Verb] = []
     for path, node in zip(new, fresh, strict=True):
         directory = f"{path}/lock"

@@ -21,7 +21,7 @@ class Promise(StrEnum):
     IMAGES = "No image that requests depend on is deleted."
     GATE = "No node is made for anybody from an upload that has yet to prove itself, or has failed to."
     BACK = "Whatever was struck comes back to work by itself, in time."
-    LOCKED = "Every write to a node or request is made under its lock, and fails with it."
+    LOCKED = "Every write to a node or request is made under its lock, or where nobody has it, and fails otherwise."
     INTENT = "The record of a launch is there before the cloud is asked for its server."
     LIMITS = "No pool gets more nodes than its limit."
     TABLES = "No record goes from a state to another that does not follow it."

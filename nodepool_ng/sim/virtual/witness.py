@@ -50,9 +50,9 @@ class Written:
     after: bytes | None
     holder: SessionId
     locked_here: bool
-    """The transaction itself takes the lock."""
+    """The transaction itself takes the lock, or shows that nobody has it."""
     fenced: bool
-    """The transaction fails when the writer's contender is gone."""
+    """The transaction fails when the writer's contender is gone, or somebody else's is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +156,18 @@ class WitnessedTree(Tree):
                 continue
             data, holder = before.get(path, (None, 0))
             after = None if isinstance(op, Delete) else op.data
-            lock = lock_of(path) + "/"
-            mine = [each for each in ops if each.path.startswith(lock)]
+            lock = lock_of(path)
+            mine = [each for each in ops if each.path.startswith(f"{lock}/")]
+            # A lock directory that is made has no children, and one that has some cannot be removed before.
+            vacant = any(isinstance(each, Create) and each.path == lock for each in ops)
             written = Written(
                 path,
                 path.rpartition("/")[2],
                 data,
                 after,
                 holder,
-                locked_here=any(isinstance(each, Create) for each in mine),
-                fenced=bool(mine),
+                locked_here=vacant or any(isinstance(each, Create) for each in mine),
+                fenced=vacant or bool(mine),
             )
             if path.startswith(IMAGE_PREFIX):
                 images.append(written)

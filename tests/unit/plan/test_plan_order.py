@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from nodepool_ng.model.action import (
-    Claim,
-)
+from nodepool_ng.model.action import Claim, LaunchNodes, ScanHostKeys, subjects
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.snapshot import Side
+from nodepool_ng.plan.requests import MOST_STARTED
 from tests.unit.plan.support import SERVED, Scene, instances, served
 
 
@@ -89,3 +88,27 @@ def test_of_several_launchers_exactly_one_reserves_for_a_request() -> None:
         assert sorted(passed) == [False, True]
         reserving.add(passed[0])
     assert reserving == {False, True}
+
+
+def test_one_pass_begins_to_serve_so_many_requests_and_the_next_one_is_due_at_once(scene: Scene) -> None:
+    scene.provider("acme", quota=instances(1000))
+    scene.label("small", min_ready=1)
+    for number in range(MOST_STARTED + 2):
+        scene.request(number, "small")
+    first = scene.plan()
+    assert [type(action) for action in first.actions] == [Claim] * MOST_STARTED
+    assert (first.whole, first.wake) == (False, scene.now)
+    scene.in_flight = {subject: action for action in first.actions for subject in subjects(action)}
+    second = scene.plan()
+    assert [type(action) for action in second.actions] == [Claim, Claim, LaunchNodes]
+    assert second.whole
+
+
+def test_what_goes_on_already_is_not_held_up_by_what_is_begun(scene: Scene) -> None:
+    scene.provider("acme", quota=instances(1000))
+    for number in range(MOST_STARTED + 1):
+        scene.request(number, "small")
+    held = scene.pending(MOST_STARTED + 1, "small")
+    scene.building(1, allocated_to=held.id)
+    scene.server(1)
+    assert [action.node for action in scene.does(ScanHostKeys)] == ["0000000001"]  # type: ignore[union-attr]
