@@ -16,7 +16,6 @@ from typing import Any
 import click
 from apscheduler.schedulers.background import BackgroundScheduler
 
-import nodepool_ng
 from nodepool_ng.builder import files, leftovers
 from nodepool_ng.builder.clouds import Drivers
 from nodepool_ng.builder.reconciler import DiskDue, Reconciler, Reconfigured
@@ -24,30 +23,31 @@ from nodepool_ng.builder.reporting import Reporting
 from nodepool_ng.builder.workshop import Workshop
 from nodepool_ng.builder.world import World
 from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
-from nodepool_ng.config.exposure import exposed, secret_files
-from nodepool_ng.model.clock import SystemClock
-from nodepool_ng.model.ids import InstallationId, Seconds, Timestamp
-from nodepool_ng.model.settings import Settings, ZooKeeperSettings
-from nodepool_ng.shell.api_threads import ApiThreads
-from nodepool_ng.shell.inbox import Inbox
-from nodepool_ng.shell.process import (
-    AlreadyRunning,
+from nodepool_ng.daemon.process import (
+    STOPPING,
     PidFile,
-    absolute,
-    block_signals,
-    in_foreground,
-    into_background,
     tell_service_manager,
     told_to_stop,
     wait_for_signal,
     watchdog_every,
 )
-from nodepool_ng.shell.repl import console
-from nodepool_ng.telemetry import logs
+from nodepool_ng.daemon.repl import console
+from nodepool_ng.daemon.start import Daemon, Typed, options, starting
+from nodepool_ng.model.clock import SystemClock
+from nodepool_ng.model.ids import InstallationId, Seconds, Timestamp
+from nodepool_ng.model.settings import Settings, ZooKeeperSettings
+from nodepool_ng.shell.api_threads import ApiThreads
+from nodepool_ng.shell.inbox import Inbox
 from nodepool_ng.zk.client import KazooStore, close_session
 from nodepool_ng.zk.installation import Stopped, UnknownInstallation, join
 from nodepool_ng.zk.mirror import Mirror
 
+DAEMON = Daemon(
+    name="builder",
+    log="/var/log/nodepool/nodepool-builder.log",
+    pid="/var/run/nodepool/nodepool-builder.pid",
+    signals=STOPPING,
+)
 CONFIG_EVERY = 1.0  # seconds
 DISK_EVERY = 30.0  # seconds
 DEAD_BUILD_PATIENCE = 20.0  # seconds; what an earlier life was building gets that long to end by itself
@@ -248,70 +248,19 @@ class Builder:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-c", "config", default="/etc/nodepool/nodepool.yaml", show_default=True, help="The configuration file.")
-@click.option("-s", "secure", default=None, help="The file with secrets.")
-@click.option("-l", "log_config", default=None, help="A logging configuration: .yaml, .json, or ini.")
-@click.option(
-    "--log-format", type=click.Choice(logs.FORMATS), default=logs.TEXT, show_default=True, help="Where -l is not given."
-)
-@click.option(
-    "-p", "pid", default=None, help="The pid file.  [default: /var/run/nodepool/nodepool-builder.pid, if in background]"
-)
-@click.option("-f", "foreground", is_flag=True, help="Stay in the foreground.")
-@click.option("-d", "debug", is_flag=True, help="Stay in the foreground and log everything.")
-@click.option("--repl", is_flag=True, help="Listen with a Python console on port 3000 of this machine; no password.")
+@options(DAEMON)
 @click.option("--build-workers", type=click.IntRange(0), default=1, show_default=True, help="Builds at a time.")
 @click.option("--upload-workers", type=click.IntRange(0), default=4, show_default=True, help="Uploads at a time.")
-@click.version_option(nodepool_ng.__version__, message="Nodepool version: %(version)s")
-def main(
-    config: str,
-    secure: str | None,
-    log_config: str | None,
-    log_format: str,
-    pid: str | None,
-    foreground: bool,
-    debug: bool,
-    repl: bool,
-    build_workers: int,
-    upload_workers: int,
-) -> None:
+def main(repl: bool, build_workers: int, upload_workers: int, **typed: Any) -> None:
     """Build images when they are due, and upload them into every provider that lists them."""
-    try:
-        loaded = load(config, secure)
-    except ConfigError as error:
-        raise click.ClickException(render(error.complaints)) from None
-    stay = foreground or debug
-    config, secure, log_config, pid = str(Path(config).absolute()), *map(absolute, (secure, log_config, pid))
-    let_go = in_foreground if stay else into_background()
-    block_signals()
     # changed files are noticed anyway; a HUP that was meant to say so must not be the end
     signal.signal(signal.SIGHUP, lambda number, frame: None)
-    try:
-        if log_config is not None:
-            logs.from_file(log_config)
-        else:
-            file = None if stay else "/var/log/nodepool/nodepool-builder.log"
-            logs.plain(debug=debug, file=file, form=log_format)
-    except logs.BadLoggingConfig as error:
-        raise click.ClickException(str(error)) from None
-    except OSError as error:
-        raise click.ClickException(f"the log cannot be written: {error}; -l says where else it is to go") from None
-    for complaint in loaded.warnings:
-        _log.warning("%s", complaint)
-    clouds = clouds_files(os.environ, os.getcwd(), str(Path.home()))
-    for sentence in exposed(config, secret_files(loaded.settings, config, secure, clouds)):
-        _log.warning("%s", sentence)
-    path = pid or (None if stay else "/var/run/nodepool/nodepool-builder.pid")
-    with ExitStack() as stack:
-        pid_file: PidFile | None = None
-        if path is not None:
-            try:
-                pid_file = stack.enter_context(PidFile(path))
-            except (AlreadyRunning, OSError) as error:
-                raise click.ClickException(f"the pid file cannot be had: {error}") from None
-        builder = Builder(config, secure, pid_file, build_workers=build_workers, upload_workers=upload_workers)
-        stack.enter_context(console(builder, wanted=repl))
-        builder.run(loaded, let_go)
+    with starting(DAEMON, Typed(**typed)) as start:
+        builder = Builder(
+            start.config, start.secure, start.pid_file, build_workers=build_workers, upload_workers=upload_workers
+        )
+        with console(builder, wanted=repl):
+            builder.run(start.loaded, start.let_go)
 
 
 if __name__ == "__main__":

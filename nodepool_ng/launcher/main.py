@@ -15,9 +15,20 @@ from typing import Any
 import click
 from apscheduler.schedulers.background import BackgroundScheduler
 
-import nodepool_ng
 from nodepool_ng.config import ConfigError, Loaded, Reloader, Watched, clouds_files, load, render
-from nodepool_ng.config.exposure import exposed, secret_files
+from nodepool_ng.daemon.process import (
+    DUMP,
+    LISTENED_TO,
+    STOPPING,
+    PidFile,
+    dump_threads,
+    tell_service_manager,
+    told_to_stop,
+    wait_for_signal,
+    watchdog_every,
+)
+from nodepool_ng.daemon.repl import console
+from nodepool_ng.daemon.start import Daemon, Typed, options, starting
 from nodepool_ng.drivers import Driver, DriverError, registry
 from nodepool_ng.drivers.keyscan import KeyScanner, NotScanned, Probe, Scanned
 from nodepool_ng.launcher.checks import Checks
@@ -32,28 +43,16 @@ from nodepool_ng.model.ids import InstallationId, PoolId, ProviderName, Timestam
 from nodepool_ng.model.settings import Provider, Settings, WebSettings, ZooKeeperSettings
 from nodepool_ng.shell.api_threads import ApiThreads
 from nodepool_ng.shell.inbox import Inbox
-from nodepool_ng.shell.process import (
-    DUMP,
-    LISTENED_TO,
-    STOPPING,
-    AlreadyRunning,
-    PidFile,
-    absolute,
-    block_signals,
-    dump_threads,
-    in_foreground,
-    into_background,
-    tell_service_manager,
-    told_to_stop,
-    wait_for_signal,
-    watchdog_every,
-)
-from nodepool_ng.shell.repl import console
-from nodepool_ng.telemetry import logs
 from nodepool_ng.zk.client import KazooStore, close_session
 from nodepool_ng.zk.installation import Stopped, UnknownInstallation, join
 from nodepool_ng.zk.mirror import Mirror
 
+DAEMON = Daemon(
+    name="launcher",
+    log="/var/log/nodepool/nodepool.log",
+    pid="/var/run/nodepool/nodepool.pid",
+    signals=LISTENED_TO,
+)
 SETTLE_BEYOND_SESSION = 5.0  # seconds
 """The registry counts as settled when it has been the same for the session's timeout and this."""
 STOP_PATIENCE = 20.0  # seconds
@@ -312,66 +311,14 @@ def _address(web: WebSettings, hostname: str) -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-c", "config", default="/etc/nodepool/nodepool.yaml", show_default=True, help="The configuration file.")
-@click.option("-s", "secure", default=None, help="The file with secrets.")
-@click.option("-l", "log_config", default=None, help="A logging configuration: .yaml, .json, or ini.")
-@click.option(
-    "--log-format", type=click.Choice(logs.FORMATS), default=logs.TEXT, show_default=True, help="Where -l is not given."
-)
-@click.option(
-    "-p", "pid", default=None, help="The pid file.  [default: /var/run/nodepool/nodepool.pid, if in background]"
-)
-@click.option("-f", "foreground", is_flag=True, help="Stay in the foreground.")
-@click.option("-d", "debug", is_flag=True, help="Stay in the foreground and log everything.")
-@click.option("--repl", is_flag=True, help="Listen with a Python console on port 3000 of this machine; no password.")
+@options(DAEMON)
 @click.option("--no-webapp", is_flag=True, help="Do not serve web pages.")
-@click.version_option(nodepool_ng.__version__, message="Nodepool version: %(version)s")
-def main(
-    config: str,
-    secure: str | None,
-    log_config: str | None,
-    log_format: str,
-    pid: str | None,
-    foreground: bool,
-    debug: bool,
-    repl: bool,
-    no_webapp: bool,
-) -> None:
+def main(repl: bool, no_webapp: bool, **typed: Any) -> None:
     """Keep nodes ready in every provider, and hand them out."""
-    try:
-        loaded = load(config, secure)
-    except ConfigError as error:
-        raise click.ClickException(render(error.complaints)) from None
-    stay = foreground or debug
-    config, secure, log_config, pid = str(Path(config).absolute()), *map(absolute, (secure, log_config, pid))
-    let_go = in_foreground if stay else into_background()
-    block_signals(LISTENED_TO)
-    try:
-        if log_config is not None:
-            logs.from_file(log_config)
-        else:
-            file = None if stay else "/var/log/nodepool/nodepool.log"
-            logs.plain(debug=debug, file=file, form=log_format)
-    except logs.BadLoggingConfig as error:
-        raise click.ClickException(str(error)) from None
-    except OSError as error:
-        raise click.ClickException(f"the log cannot be written: {error}; -l says where else it is to go") from None
-    for complaint in loaded.warnings:
-        _log.warning("%s", complaint)
-    clouds = clouds_files(os.environ, os.getcwd(), str(Path.home()))
-    for sentence in exposed(config, secret_files(loaded.settings, config, secure, clouds)):
-        _log.warning("%s", sentence)
-    path = pid or (None if stay else "/var/run/nodepool/nodepool.pid")
-    with ExitStack() as stack:
-        pid_file: PidFile | None = None
-        if path is not None:
-            try:
-                pid_file = stack.enter_context(PidFile(path))
-            except (AlreadyRunning, OSError) as error:
-                raise click.ClickException(f"the pid file cannot be had: {error}") from None
-        launcher = Launcher(config, secure, pid_file, web=not no_webapp)
-        stack.enter_context(console(launcher, wanted=repl))
-        launcher.run(loaded, let_go)
+    with starting(DAEMON, Typed(**typed)) as start:
+        launcher = Launcher(start.config, start.secure, start.pid_file, web=not no_webapp)
+        with console(launcher, wanted=repl):
+            launcher.run(start.loaded, start.let_go)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from types import MappingProxyType
 from nodepool_ng.cli.data import _read
 from nodepool_ng.cli.outcome import Failed
 from nodepool_ng.config import ConfigError, load, zookeeper_of
+from nodepool_ng.daemon.process import PidFile
 from nodepool_ng.drivers import DriverError
 from nodepool_ng.drivers.openstack.driver import OpenStack
 from nodepool_ng.listing.table import printable
-from nodepool_ng.shell.process import PidFile
 from nodepool_ng.telemetry.logs import BadLoggingConfig, Lines, from_file
 from nodepool_ng.web.accept import chosen
 from nodepool_ng.zk import codec, paths

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from nodepool_ng.cli.data import _read
 from nodepool_ng.cli.outcome import Failed
+from nodepool_ng.daemon.process import PidFile
 from nodepool_ng.listing.table import printable
-from nodepool_ng.shell.process import PidFile
 from nodepool_ng.telemetry.logs import FORMAT, BadLoggingConfig, JsonLines, Lines, from_file
 from tests.fuzz.inputs import almost, as_bytes, values, words
 

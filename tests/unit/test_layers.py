@@ -21,12 +21,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {"model"},
     "telemetry": {"model"},
     "zk": {"model"},
+    "daemon": {"config", "telemetry"},
     # What runs effects joins the store and the drivers, and decides nothing.
     "shell": {"model", "drivers", "zk"},
     "web": {"model", "explain", "listing", "telemetry"},
     # The only places that join everything.
-    "launcher": {"model", "config", "drivers", "plan", "shell", "telemetry", "web", "zk"},
-    "builder": {"model", "config", "drivers", "plan", "shell", "telemetry", "web", "zk"},
+    "launcher": {"model", "config", "daemon", "drivers", "plan", "shell", "telemetry", "web", "zk"},
+    "builder": {"model", "config", "daemon", "drivers", "plan", "shell", "telemetry", "web", "zk"},
     "cli": {"model", "builder", "config", "drivers", "explain", "listing", "plan", "sim", "zk"},
     "sim": {"model", "builder", "drivers", "launcher", "plan", "shell", "zk"},
     "demo": {"model", "builder", "cli", "drivers", "sim", "zk"},

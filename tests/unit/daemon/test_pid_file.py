@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nodepool_ng.shell.process import AlreadyRunning, PidFile, watchdog_every
+from nodepool_ng.daemon.process import AlreadyRunning, PidFile, watchdog_every
 
 SESSION = (7, b"\x01\x02")
 

@@ -4,7 +4,7 @@ import socket
 import threading
 from contextlib import contextmanager
 
-from nodepool_ng.shell.repl import Repl
+from nodepool_ng.daemon.repl import Repl
 
 
 @contextmanager
