@@ -15,25 +15,14 @@ from nodepool_ng.model.ids import Seconds, Timestamp
 from nodepool_ng.model.reason import Code, Reason, sentence
 from nodepool_ng.plan.images import ImagePlan
 from nodepool_ng.shell.effect import Effect, ask
-from nodepool_ng.shell.facts import write_parts
+from nodepool_ng.shell.facts import Telling, write_down
 from nodepool_ng.zk import paths
-from nodepool_ng.zk.facts import digest_of, encode_facts
+from nodepool_ng.zk.facts import encode_facts
 from nodepool_ng.zk.store import Children, Commit, Create, Delete, Failure, Get, Got, Names, Problem, Set
 
 AT_MOST_EVERY: Seconds = 1.5
 FACTS: Subject = ("facts", "")
 _NOT_WORTH_TELLING = frozenset({Code.NOT_DUE, Code.NOT_OURS, Code.NOT_SEEN_YET, Code.IMAGE_LOCKED})
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """A document to be written. `fresh`: what is there may be an earlier session's; `before` is how many parts there
-    were."""
-
-    builder: str
-    parts: tuple[bytes, ...]
-    before: int
-    fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,37 +34,6 @@ class TellSheet:
     @property
     def subject(self) -> Subject:
         return ("sheet", f"{self.sheet.image}-{self.sheet.build}")
-
-
-class Teller:
-    """Decides when there is something new to be told; written only when it changed, and not too often."""
-
-    def __init__(self, builder: str) -> None:
-        self._builder = builder
-        self._due: Timestamp = 0.0
-        self._told = ""
-        self._parts = 0
-        self._fresh = True
-
-    def start_anew(self) -> None:
-        """There may be a new session: everything has to be written again."""
-        self._told = ""
-        self._fresh = True
-
-    def due(self, now: Timestamp) -> Timestamp:
-        """Return when something may be told again."""
-        return max(self._due, now)
-
-    def tell(self, document: Mapping[str, Any], now: Timestamp) -> Telling | None:
-        """Return what is to be written now; None when nothing changed."""
-        self._due = now + AT_MOST_EVERY
-        digest = digest_of(document)
-        if digest == self._told:
-            return None
-        parts = encode_facts(document)
-        telling = Telling(self._builder, parts, self._parts, self._fresh)
-        self._told, self._parts, self._fresh = digest, len(parts), False
-        return telling
 
 
 def document_of(world: World, plan: ImagePlan, work: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,9 +72,7 @@ def _told(why: Reason, now: Timestamp) -> dict[str, Any]:
 
 
 def tell_facts(telling: Telling) -> Effect[Outcome]:
-    written = [(paths.builder_facts(telling.builder, number), part) for number, part in enumerate(telling.parts)]
-    gone = [paths.builder_facts(telling.builder, number) for number in range(len(telling.parts), telling.before)]
-    trouble = yield from write_parts(written, gone, fresh=telling.fresh)
+    trouble = yield from write_down(telling, paths.builder_facts)
     return Done() if trouble is None else Lost(trouble)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from nodepool_ng.builder import registration
 from nodepool_ng.builder.board import Look
 from nodepool_ng.builder.effects import effect_of
-from nodepool_ng.builder.facts import FACTS, Teller, Telling, TellSheet, document_of, tell_facts, tell_sheet
+from nodepool_ng.builder.facts import AT_MOST_EVERY, FACTS, TellSheet, document_of, tell_facts, tell_sheet
 from nodepool_ng.builder.outcome import Lost, Outcome
 from nodepool_ng.builder.registration import Register
 from nodepool_ng.builder.telling import Waits, tell, tell_failure
@@ -23,6 +23,7 @@ from nodepool_ng.model.ids import Seconds, Timestamp
 from nodepool_ng.model.image_action import ImageAction, image_subjects
 from nodepool_ng.model.settings import Settings
 from nodepool_ng.plan.images import ImagePlan, plan_images
+from nodepool_ng.shell.facts import Teller, Telling
 from nodepool_ng.shell.runner import Answered, Clouds, Hooks, Runner, Workshop
 from nodepool_ng.zk.changes import Change, Completed, DamageChange, FenceLost, FencePassed
 from nodepool_ng.zk.codec import Damaged
@@ -103,7 +104,7 @@ class Reconciler:
         )
         self._waits = Waits()
         self._witness = witness
-        self._teller = Teller(f"{world.hostname}-{world.owner[:8]}")
+        self._teller = Teller(f"{world.hostname}-{world.owner[:8]}", AT_MOST_EVERY)
         self._progress: Mapping[str, Any] = {}
         self._sheets: dict[Subject, TellSheet] = {}
         self._looks = 0

@@ -1,62 +1,18 @@
 """What a launcher tells about itself to whoever asks why: limits, and the reasons of every request that waits."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import nodepool_ng
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model.census import PoolKey
-from nodepool_ng.model.ids import Seconds, Timestamp
+from nodepool_ng.model.ids import Seconds
 from nodepool_ng.model.quota import NONE, Resources, left, tightest
 from nodepool_ng.model.reason import Reason, sentence
 from nodepool_ng.plan import Plan
-from nodepool_ng.zk.facts import digest_of, encode_facts
 
 AT_MOST_EVERY: Seconds = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """A document to be written. `fresh`: what is there may be an earlier session's, and vanish with it; `before` is how
-    many parts there were."""
-
-    launcher: str
-    parts: tuple[bytes, ...]
-    before: int
-    fresh: bool
-
-
-class Teller:
-    """Decides when there is something new to be told; written only when it changed, and not too often."""
-
-    def __init__(self, launcher: str) -> None:
-        self._launcher = launcher
-        self._due: Timestamp = 0.0
-        self._told = ""
-        self._parts = 0
-        self._fresh = True
-
-    def start_anew(self) -> None:
-        """There may be a new session: everything has to be written again."""
-        self._told = ""
-        self._fresh = True
-
-    def due(self, now: Timestamp) -> Timestamp:
-        """Return when something may be told again."""
-        return max(self._due, now)
-
-    def tell(self, world: World, plan: Plan) -> Telling | None:
-        """Return what is to be written now; None when nothing changed."""
-        self._due = world.now + AT_MOST_EVERY
-        document = document_of(world, plan)
-        digest = digest_of(document)
-        if digest == self._told:
-            return None
-        parts = encode_facts(document)
-        telling = Telling(self._launcher, parts, self._parts, self._fresh)
-        self._told, self._parts, self._fresh = digest, len(parts), False
-        return telling
 
 
 def document_of(world: World, plan: Plan) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from nodepool_ng.launcher import registration
 from nodepool_ng.launcher.effects import effect_of
 from nodepool_ng.launcher.effects.facts import tell_facts
-from nodepool_ng.launcher.facts import Teller, Telling
+from nodepool_ng.launcher.facts import AT_MOST_EVERY, document_of
 from nodepool_ng.launcher.outcome import Lost, Outcome
 from nodepool_ng.launcher.pacing import News, Pace
 from nodepool_ng.launcher.registration import (
@@ -37,6 +37,7 @@ from nodepool_ng.model.settings import Settings
 from nodepool_ng.model.view import Backlog, View
 from nodepool_ng.plan import Plan, plan
 from nodepool_ng.plan.leaving import plan_leaving
+from nodepool_ng.shell.facts import Teller, Telling
 from nodepool_ng.shell.runner import Answered, Clouds, Hooks, Runner, Scanner, Workshop
 from nodepool_ng.zk.changes import Change, Completed, DamageChange, FenceLost, FencePassed
 from nodepool_ng.zk.codec import Damaged
@@ -122,7 +123,7 @@ class Reconciler:
         self._stopping = False
         self._alarms: dict[ProviderName, str] = {}
         self._troubles: dict[ProviderName, str | None] = {}
-        self._teller = Teller(f"{hostname}-{world.owner[:8]}")
+        self._teller = Teller(f"{hostname}-{world.owner[:8]}", AT_MOST_EVERY)
 
     def deal(self, letter: Letter) -> None:
         """Take in one letter."""
@@ -245,7 +246,7 @@ class Reconciler:
             self._wake = due if self._wake is None else min(self._wake, due)
             return
         quiet = made.whole and FACTS not in self._runner.in_flight
-        telling = self._teller.tell(self.world, made) if quiet else None
+        telling = self._teller.tell(document_of(self.world, made), self.world.now) if quiet else None
         if telling is not None:
             self._runner.start(telling, (FACTS,), tell_facts(telling))
 
