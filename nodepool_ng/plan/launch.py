@@ -16,9 +16,9 @@ from nodepool_ng.model.action import (
     KeepConsole,
     RetryNode,
     ScanHostKeys,
-    SpoilBacking,
 )
 from nodepool_ng.model.backing import place_of
+from nodepool_ng.model.backing_action import SpoilBacking
 from nodepool_ng.model.gate import proves
 from nodepool_ng.model.ids import NodeId, Seconds, ServerId, Timestamp
 from nodepool_ng.model.node import Node

@@ -8,7 +8,8 @@ of these nodes, so nothing is kept here but the time since which a backing node 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nodepool_ng.model.action import (
+from nodepool_ng.model.backing import BackingNode, Cut, owned_by
+from nodepool_ng.model.backing_action import (
     AskForBacking,
     ReleaseBacking,
     TakeBacking,
@@ -16,7 +17,6 @@ from nodepool_ng.model.action import (
     UnlockBacking,
     WithdrawBacking,
 )
-from nodepool_ng.model.backing import BackingNode, Cut, owned_by
 from nodepool_ng.model.ids import LabelName, NodeId, ProviderName, Timestamp
 from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node

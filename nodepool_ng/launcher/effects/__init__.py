@@ -49,6 +49,15 @@ from nodepool_ng.launcher.effects.servers import (
 from nodepool_ng.launcher.outcome import Outcome
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
+from nodepool_ng.model.backing_action import (
+    AskForBacking,
+    ReleaseBacking,
+    SpoilBacking,
+    TakeBacking,
+    TakeSlot,
+    UnlockBacking,
+    WithdrawBacking,
+)
 from nodepool_ng.shell.effect import Effect
 
 
@@ -111,19 +120,19 @@ def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
             return register_nodes(world, action)
         case do.RenewNode():
             return renew_node(world, action)
-        case do.AskForBacking():
+        case AskForBacking():
             return ask_for_backing(world, action)
-        case do.WithdrawBacking():
+        case WithdrawBacking():
             return withdraw_backing(world, action)
-        case do.TakeBacking():
+        case TakeBacking():
             return take_backing(world, action)
-        case do.TakeSlot():
+        case TakeSlot():
             return take_slot(world, action)
-        case do.SpoilBacking():
+        case SpoilBacking():
             return spoil_backing(world, action)
-        case do.ReleaseBacking():
+        case ReleaseBacking():
             return release_backing(world, action)
-        case do.UnlockBacking():
+        case UnlockBacking():
             return unlock_backing(world, action)
         case do.ListServers():
             return list_servers(world, action)
