@@ -25,9 +25,12 @@ LOG_SHOWN = 20_000  # characters of each captured output, from its end
 
 
 def pytest_configure() -> None:
-    """A shell has what it starts in the background ignore Ctrl-C, and whatever tests start would inherit that."""
+    """A shell has what it starts in the background ignore Ctrl-C, and nohup a lost terminal; whatever tests start would
+    inherit that. What is not ignored but dealt with is not inherited."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
