@@ -62,6 +62,10 @@ class Attempts:
         refused = Attempt(state=AttemptState.REFUSED, since=now, detail=detail)
         self.states.update(dict.fromkeys(attempts, refused))
 
+    def scanned(self, attempt: AttemptId, keys: tuple[str, ...], error: str | None) -> None:
+        """Its server was asked for its host keys."""
+        self.scans[attempt] = Scan(keys=keys, error=error)
+
     def saw(self, server: Server, now: Timestamp) -> None:
         """A list has this server."""
         if server.attempt in self.states and server.addresses.interface_ip:

@@ -4,15 +4,7 @@ import logging
 
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
-from nodepool_ng.model.backing_action import (
-    AskForBacking,
-    ReleaseBacking,
-    SpoilBacking,
-    TakeBacking,
-    TakeSlot,
-    UnlockBacking,
-    WithdrawBacking,
-)
+from nodepool_ng.model import backing_action as cutting
 from nodepool_ng.model.ids import NodeId, ProviderName, RequestId
 from nodepool_ng.model.reason import sentence
 
@@ -110,13 +102,13 @@ _PHRASES: dict[type[do.Action], str] = {
     do.SweepLocks: "Removing locks of requests that are gone",
     do.LookAtHost: "Looking at a machine",
     do.RenewNode: "Renewing the record",
-    AskForBacking: "Requesting nodes to be cut into slots",
-    WithdrawBacking: "Taking back the request for a node to be cut",
-    TakeBacking: "Cutting the node into slots",
-    TakeSlot: "Taking a slot",
-    SpoilBacking: "Giving it no new slots",
-    ReleaseBacking: "Letting go of the backing node",
-    UnlockBacking: "Removing a lasting lock",
+    cutting.AskForBacking: "Requesting nodes to be cut into slots",
+    cutting.WithdrawBacking: "Taking back the request for a node to be cut",
+    cutting.TakeBacking: "Cutting the node into slots",
+    cutting.TakeSlot: "Taking a slot",
+    cutting.SpoilBacking: "Giving it no new slots",
+    cutting.ReleaseBacking: "Letting go of the backing node",
+    cutting.UnlockBacking: "Removing a lasting lock",
     do.ListServers: "Listing servers",
     do.ReadCapacity: "Reading capacity",
     do.CheckCanary: "Running the image's check",

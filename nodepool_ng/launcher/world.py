@@ -65,7 +65,7 @@ from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.reason import Code
 from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.settings import Settings
-from nodepool_ng.model.snapshot import Backoff, Scan, Side, Snapshot
+from nodepool_ng.model.snapshot import Backoff, Side, Snapshot
 from nodepool_ng.shell.contender import is_contender_of
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.changes import (
@@ -331,7 +331,7 @@ class World:
                 self.attempts.not_made(attempt, error, self.now)
                 self.clouds.refused(action.provider, error, self.now)
             case Scanned(attempt, keys, error):
-                self.attempts.scans[attempt] = Scan(keys=keys, error=error)
+                self.attempts.scanned(attempt, keys, error)
             case Listed(listing) if listing.asked > self.now:
                 pass  # the clock went back meanwhile: nobody can say what the list is evidence for
             case Listed(listing):

@@ -49,15 +49,7 @@ from nodepool_ng.launcher.effects.servers import (
 from nodepool_ng.launcher.outcome import Outcome
 from nodepool_ng.launcher.world import World
 from nodepool_ng.model import action as do
-from nodepool_ng.model.backing_action import (
-    AskForBacking,
-    ReleaseBacking,
-    SpoilBacking,
-    TakeBacking,
-    TakeSlot,
-    UnlockBacking,
-    WithdrawBacking,
-)
+from nodepool_ng.model import backing_action as cutting
 from nodepool_ng.shell.effect import Effect
 
 
@@ -120,19 +112,19 @@ def effect_of(world: World, action: do.Action) -> Effect[Outcome]:
             return register_nodes(world, action)
         case do.RenewNode():
             return renew_node(world, action)
-        case AskForBacking():
+        case cutting.AskForBacking():
             return ask_for_backing(world, action)
-        case WithdrawBacking():
+        case cutting.WithdrawBacking():
             return withdraw_backing(world, action)
-        case TakeBacking():
+        case cutting.TakeBacking():
             return take_backing(world, action)
-        case TakeSlot():
+        case cutting.TakeSlot():
             return take_slot(world, action)
-        case SpoilBacking():
+        case cutting.SpoilBacking():
             return spoil_backing(world, action)
-        case ReleaseBacking():
+        case cutting.ReleaseBacking():
             return release_backing(world, action)
-        case UnlockBacking():
+        case cutting.UnlockBacking():
             return unlock_backing(world, action)
         case do.ListServers():
             return list_servers(world, action)

@@ -6,16 +6,8 @@ from nodepool_ng.launcher.backings import keeper, kept_by
 from nodepool_ng.launcher.effects.nodes import ended, wanted_lock
 from nodepool_ng.launcher.outcome import Lost, NotBacked, Outcome
 from nodepool_ng.launcher.world import World
+from nodepool_ng.model import backing_action as cutting
 from nodepool_ng.model.backing import REQUEST_PRIORITY, Cut, cut_of, owner, placed, written
-from nodepool_ng.model.backing_action import (
-    AskForBacking,
-    ReleaseBacking,
-    SpoilBacking,
-    TakeBacking,
-    TakeSlot,
-    UnlockBacking,
-    WithdrawBacking,
-)
 from nodepool_ng.model.ids import NodeId, RequestId
 from nodepool_ng.model.lifecycle import NodeEvent, NodeState, RequestState
 from nodepool_ng.model.node import Node, moved
@@ -28,7 +20,7 @@ from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.store import Check, Children, Create, Delete, Failure, Get, Got, Names, Problem, Set
 
 
-def ask_for_backing(world: World, action: AskForBacking) -> Effect[Outcome]:
+def ask_for_backing(world: World, action: cutting.AskForBacking) -> Effect[Outcome]:
     """Request nodes as any client does. The requests end with our session: whoever goes on makes its own."""
     lease = world.lease_contender(action.provider)
     if lease is None:
@@ -46,7 +38,7 @@ def ask_for_backing(world: World, action: AskForBacking) -> Effect[Outcome]:
     return ended((yield from commit(Check(lease), *[made] * action.count)))
 
 
-def withdraw_backing(world: World, action: WithdrawBacking) -> Effect[Outcome]:
+def withdraw_backing(world: World, action: cutting.WithdrawBacking) -> Effect[Outcome]:
     """Delete a request; a node that it was given is freed by whoever made it."""
     lease = world.lease_contender(action.provider)
     if lease is None:
@@ -57,7 +49,7 @@ def withdraw_backing(world: World, action: WithdrawBacking) -> Effect[Outcome]:
     return NotBacked(action.failed, sentence(action.why)) if action.failed else ended(answer)
 
 
-def take_backing(world: World, action: TakeBacking) -> Effect[Outcome]:
+def take_backing(world: World, action: cutting.TakeBacking) -> Effect[Outcome]:
     """Lock a node that a request of ours brought, for longer than any launcher lives, and write down how it is cut."""
     lease = world.lease_contender(action.cut.provider)
     if lease is None:
@@ -84,7 +76,7 @@ def take_backing(world: World, action: TakeBacking) -> Effect[Outcome]:
     return ended(answer)
 
 
-def take_slot(world: World, action: TakeSlot) -> Effect[Outcome]:
+def take_slot(world: World, action: cutting.TakeSlot) -> Effect[Outcome]:
     """Write a slot into a node that is building: from now on it is where the backing node is."""
     entry = world.picture.nodes.get(action.node)
     contender = world.our_contender_on_node(action.node)
@@ -130,7 +122,7 @@ def in_slot(world: World, node: Node, backing: Node, slot: int) -> Node:
     )
 
 
-def spoil_backing(world: World, action: SpoilBacking) -> Effect[Outcome]:
+def spoil_backing(world: World, action: cutting.SpoilBacking) -> Effect[Outcome]:
     """Write down that a backing node is of no use for new slots; jobs that are on it go on."""
     found = yield from _cut_node(world, action.node)
     if isinstance(found, Lost):
@@ -143,7 +135,7 @@ def spoil_backing(world: World, action: SpoilBacking) -> Effect[Outcome]:
     return ended((yield from commit(Check(lease), Set(paths.node(node.id), codec.encode_node(spoiled), version))))
 
 
-def release_backing(world: World, action: ReleaseBacking) -> Effect[Outcome]:
+def release_backing(world: World, action: cutting.ReleaseBacking) -> Effect[Outcome]:
     """Be done with a backing node: its own launcher deletes it."""
     lease = world.lease_contender(action.provider)
     found = yield from _cut_node(world, action.node)
@@ -165,7 +157,7 @@ def release_backing(world: World, action: ReleaseBacking) -> Effect[Outcome]:
     )
 
 
-def unlock_backing(world: World, action: UnlockBacking) -> Effect[Outcome]:
+def unlock_backing(world: World, action: cutting.UnlockBacking) -> Effect[Outcome]:
     """Remove lasting locks that were left on a node which somebody took from us."""
     (names,) = yield from ask(Children(paths.node_lock(action.node)))
     if not isinstance(names, Names):

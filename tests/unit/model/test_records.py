@@ -7,16 +7,8 @@ import typing
 import pytest
 
 from nodepool_ng.model import action as do
+from nodepool_ng.model import backing_action as cutting
 from nodepool_ng.model.backing import Cut
-from nodepool_ng.model.backing_action import (
-    AskForBacking,
-    ReleaseBacking,
-    SpoilBacking,
-    TakeBacking,
-    TakeSlot,
-    UnlockBacking,
-    WithdrawBacking,
-)
 from nodepool_ng.model.gate import Gate, GateState
 from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
@@ -126,13 +118,13 @@ ALL: list[tuple[do.Action, set[tuple[str, str]]]] = [
     (do.LookAtHost(**POOL, host=HOST, why=WHY), {("host", "p/zuul@h:22")}),
     (do.RegisterNodes(**POOL, host=HOST, slots=(0, 1), why=WHY), {("host", "p/zuul@h:22")}),
     (do.RenewNode(**NODE, host=HOST, slot=0, host_keys=()), {("node", "1")}),
-    (AskForBacking(provider="p", label="l", backing="b", count=2, why=WHY), {("backing", "p/l")}),  # type: ignore[arg-type]
-    (WithdrawBacking(**REQUEST, provider="p"), {("request", "r")}),  # type: ignore[arg-type]
-    (TakeBacking(**REQUEST, node="1", cut=CUT), {("request", "r"), ("node", "1")}),  # type: ignore[arg-type]
-    (TakeSlot(**NODE, backing="2", slot=3), {("node", "1"), ("slot", "2/3")}),  # type: ignore[arg-type]
-    (SpoilBacking(**NODE), {("node", "1")}),
-    (ReleaseBacking(**NODE, provider="p"), {("node", "1")}),  # type: ignore[arg-type]
-    (UnlockBacking(**NODE), {("node", "1")}),
+    (cutting.AskForBacking(provider="p", label="l", backing="b", count=2, why=WHY), {("backing", "p/l")}),  # type: ignore[arg-type]
+    (cutting.WithdrawBacking(**REQUEST, provider="p"), {("request", "r")}),  # type: ignore[arg-type]
+    (cutting.TakeBacking(**REQUEST, node="1", cut=CUT), {("request", "r"), ("node", "1")}),  # type: ignore[arg-type]
+    (cutting.TakeSlot(**NODE, backing="2", slot=3), {("node", "1"), ("slot", "2/3")}),  # type: ignore[arg-type]
+    (cutting.SpoilBacking(**NODE), {("node", "1")}),
+    (cutting.ReleaseBacking(**NODE, provider="p"), {("node", "1")}),  # type: ignore[arg-type]
+    (cutting.UnlockBacking(**NODE), {("node", "1")}),
     (do.CheckCanary(**NODE, server="s", host_keys=(), command="c", timeout=1), {("node", "1")}),  # type: ignore[arg-type]
     (do.JudgeUpload(**NODE, upload="/u", gate=Gate(state=GateState.PASSED, since=0)), {("node", "1")}),
     (do.ListServers(provider="p", since=None, why=WHY), {("list", "p")}),  # type: ignore[arg-type]
