@@ -260,10 +260,10 @@ def of_another_life(s: Snapshot, server: Server, node: Node) -> bool:
     """
     if node.attempt is None or server.attempt == node.attempt or server.id == node.external_id:
         return False
-    if server.installation != s.installation or node.provider is None:
+    if server.installation != s.installation or server.provider is None or node.provider is None:
         return False
     created, recorded = server.created or s.now, node.created_time or 0.0
-    return (node.provider, server.id) in s.suspects or created < recorded - OLDER_LIFE
+    return (server.provider, server.id) in s.suspects or created < recorded - OLDER_LIFE
 
 
 def delete_server(

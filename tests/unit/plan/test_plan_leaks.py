@@ -190,3 +190,15 @@ def test_a_node_that_is_deleted_does_not_take_along_the_server_that_had_its_numb
     scene.server(1, id="new")
     scene.server(1, id="old", attempt="before the restore", created=NOW - 3600)
     assert deleted(scene, Code.NOT_NEEDED) == ["new"]
+
+
+def test_what_one_project_was_seen_with_says_nothing_about_another(scene: Scene) -> None:
+    """A record without a creation time and a server of the same number in another provider's project."""
+    scene.provider("zeta")
+    scene.pool("zeta/main")
+    scene.node(1, NodeState.INIT, lock=Side.FOREIGN)
+    scene.server(1, at="zeta", attempt=None, created=None)
+    scene.more["suspects"] = {("acme", "server-1"): NOW - 60}
+    assert not deleted(scene)
+    scene.more["suspects"] = {("zeta", "server-1"): NOW - 60}
+    assert deleted(scene, Code.LEAK) == ["server-1"]
