@@ -8,12 +8,15 @@ from enum import IntEnum
 
 from nodepool_ng.model.ids import Seconds
 
-GATHER: Seconds = 0.04
+GATHER: Seconds = 0.1
 """How long after a plan other events than a new request wait, so that one plan is made for all of them. The first
 event after a quiet while does not wait."""
-SHARE_OF_A_CORE = 0.25
+SHARE_OF_A_CORE = 0.4
 """What planning may take while events keep coming: where a plan takes 50 ms, there is one every 200. Only its own CPU
 time counts: on a busy machine it is not slowed down a second time."""
+SETTLE: Seconds = 0.02
+"""How long at most a plan that is due waits for records which are being read. What a client writes at once comes as
+several events: a plan made of the first alone is in vain, and what it starts may be lost."""
 CREDIT: Seconds = 0.05
 """CPU time that may be used up at once after a quiet while."""
 
@@ -37,17 +40,24 @@ class Pace:
         self._credit = CREDIT
         self._counted = now
         self._planned = now - GATHER
+        self._due: Seconds | None = None
+        """Since when a plan waits for nothing but records."""
 
-    def wait(self, news: News, now: Seconds) -> Seconds:
-        """Return how long a plan has to wait that is wanted by such news; 0 when it may be made now."""
+    def wait(self, news: News, now: Seconds, *, reading: bool = False) -> Seconds:
+        """Return how long a plan has to wait that is wanted by such news, while records are being read or not; 0 when
+        it may be made now."""
         self._credit = min(self._credit + (now - self._counted) * SHARE_OF_A_CORE, CREDIT)
         self._counted = now
         gathering = self._planned + GATHER - now if news is News.SOON else 0.0
         indebted = -self._credit / SHARE_OF_A_CORE
         wait = max(gathering, indebted)
+        if wait < SHORTEST and reading and news is News.SOON:
+            self._due = now if self._due is None else self._due
+            wait = self._due + SETTLE - now
         return wait if wait >= SHORTEST else 0.0
 
     def planned(self, now: Seconds, worked: Seconds) -> None:
         """Book a plan that took so much CPU time."""
         self._planned = now
+        self._due = None
         self._credit -= worked

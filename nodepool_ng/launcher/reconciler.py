@@ -153,7 +153,7 @@ class Reconciler:
             return None
         if not self._news and (self._wake is None or now < self._wake):
             return self._wake
-        wait = self._pace.wait(self._news, self._clock.monotonic())
+        wait = self._pace.wait(self._news, self._clock.monotonic(), reading=self._mirror.backlog > 0)
         if wait > 0:
             return now + wait
         self._news = News.NONE

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 from nodepool_ng.model.ids import Seconds, Timestamp
 
-WIDEST = 48
-"""Calls to one provider under way at the same time; a few more than there are threads, so that none of these idles."""
+MOST_THREADS = 48
+"""Threads that call one provider at the same time, at most; each has a connection of its own."""
+WIDEST = 2 * MOST_THREADS
+"""Calls to one provider that are started and not answered: some wait for a thread, so that none of these idles while
+the next plan gathers what it is made for."""
 SHORTEST_WAIT: Seconds = 0.1
 """Nobody wakes more often than that for another call."""
 BURST_SHARE = 0.25

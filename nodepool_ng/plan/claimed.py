@@ -44,6 +44,10 @@ def go_on(desk: Desk, request: NodeRequest) -> None:
     if len(nodes) == len(request.labels) and not any(desk.agenda.free(node_subject(node.id)) for node in nodes):
         return  # something is under way for each of them; there will be news of all
     steps = {node.id: progress(s, node) for node in nodes if _is_building(desk, node)}
+    boots = [step.until for step in steps.values() if isinstance(step, Wait)]
+    if len(boots) == len(nodes) == len(request.labels):
+        desk.agenda.look_again(min(boots))
+        return  # nothing is missing, and all of them boot
     failed = next((step.reason for step in steps.values() if isinstance(step, Failed)), None)
     if failed is not None:
         _give_up(desk, request, pool, nodes, steps, failed)

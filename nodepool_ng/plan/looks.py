@@ -14,14 +14,15 @@ LOOK_TWICE: Seconds = 10.0
 """When a server that may be a leak is looked for again: until it is gone it uses up quota."""
 LIST_EVERY: Seconds = 1.0
 """While something is expected of a provider: servers that boot or go."""
-CHANGES_OVERLAP: Seconds = 10.0
-"""How far a list of changes reaches back before the previous list: clocks differ."""
+LIST_FOR_REQUESTS_EVERY: Seconds = 0.5
+"""While requests wait for servers that boot."""
 CAPACITY_EVERY: Seconds = 300.0
 
 
 def plan_looks(s: Snapshot, agenda: Agenda) -> None:
     """Add the lists and capacity readings that are due, and remember when the next ones will be."""
     expecting = {node.provider for node in s.nodes.in_state(NodeState.INIT, NodeState.BUILDING, NodeState.DELETING)}
+    awaited = {node.provider for node in s.nodes.in_state(NodeState.BUILDING) if node.allocated_to in s.requests}
     for provider in sorted(s.leased):
         if provider in s.without_cloud:
             continue
@@ -42,9 +43,9 @@ def plan_looks(s: Snapshot, agenda: Agenda) -> None:
             continue
         agenda.look_again(full + _full_every(s, facts))
         if provider in expecting:
-            every = max(LIST_EVERY, facts.list_every)
+            every = max(LIST_FOR_REQUESTS_EVERY if provider in awaited else LIST_EVERY, facts.list_every)
             if s.now >= listed + every:
-                agenda.add(ListServers(provider=provider, since=listed - CHANGES_OVERLAP, why=_due(provider)))
+                agenda.add(ListServers(provider=provider, since=listed, why=_due(provider)))
             else:
                 agenda.look_again(listed + every)
 

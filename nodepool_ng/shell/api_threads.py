@@ -10,11 +10,10 @@ from nodepool_ng.drivers import Driver, DriverError, Throttled, Unavailable
 from nodepool_ng.drivers.calls import Call, perform
 from nodepool_ng.model.clock import Clock
 from nodepool_ng.model.ids import ProviderName
+from nodepool_ng.model.pace import MOST_THREADS
 
-BUDGET = 48
+BUDGET = 60
 """Threads in one process, at most."""
-MOST = 32
-"""Threads on one provider, at most."""
 LEAST = 4
 """Threads that one provider may have even when the others use up the budget."""
 IDLE = 20.0
@@ -98,7 +97,7 @@ class ApiThreads:
         return self._total
 
     def _may_grow(self, known: _Provider) -> bool:
-        return known.threads < MOST and (self._total < BUDGET or known.threads < LEAST)
+        return known.threads < MOST_THREADS and (self._total < BUDGET or known.threads < LEAST)
 
     def _work(self, known: _Provider) -> None:
         while (job := self._next(known)) is not None:

@@ -91,7 +91,7 @@ def test_answers_that_take_longer_and_longer_narrow_the_way() -> None:
         paces.started(ACME, now)
         paces.accepted(ACME, now, 5.0)
     assert paces.view(now)[ACME].width == NARROWEST
-    for _ in range(3000):
+    for _ in range(WIDEST**2):
         paces.accepted(ACME, now, 0.1)
     assert paces.view(now)[ACME].width == WIDEST
 

@@ -1,10 +1,12 @@
 """What a node's life costs at least: a script makes its calls and its ZooKeeper operations, and does nothing else.
 
 One server is created and deleted through the driver, one call after the other, in one thread; and a record goes through
-the operations that the protocol asks for, through the client. What this takes is the SDK's and kazoo's own.
+the operations that the protocol asks for, through the client. What this takes is the SDK's and kazoo's own. And what a
+burst takes at least: the same, for many requests at once.
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable
 
@@ -16,9 +18,12 @@ from nodepool_ng.zk import paths
 from nodepool_ng.zk.blocking import call, wait_connected
 from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.store import Check, Commit, Committed, Create, Delete, Get, Set, Verb
+from tests.bench import bare_burst
 from tests.bench.bare import CONTENDER
-from tests.bench.figures import report, slowness
-from tests.bench.stage import Clouds, Product, Stage, stage
+from tests.bench.burst import COUNT, PAUSE, QUICK, limit
+from tests.bench.figures import Row, report, slowness
+from tests.bench.stage import Clouds, Product, Stage, rest, stage
+from tests.support.daemons import wait_for
 
 RECORD = b"x" * 900  # bytes; what a node's record has
 
@@ -30,11 +35,15 @@ def run(*, quick: bool, beside: bool) -> dict[str, object]:
         slow = slowness()
         calls = _cost(_calls(it), lives)
         operations = _cost(_operations(it), lives)
-    figures: dict[str, object] = {"calls": calls, "operations": operations, "both": calls + operations}
-    rows = [
+    burst = _burst(QUICK if quick else COUNT)
+    figures: dict[str, object] = {"calls": calls, "operations": operations, "both": calls + operations, "burst": burst}
+    rows: list[Row] = [
         ("two API calls, CPU ms", calls * 1000, ""),
         ("10 ZooKeeper operations in 10 rounds, CPU ms", operations * 1000, ""),
         (f"both on an idle machine (÷ {slow:.1f})", (calls + operations) / slow * 1000, ""),
+        (f"{burst['count']} cold at once: seconds until the last is fulfilled", burst["seconds"], ""),
+        ("÷ limit", burst["ratio"], ""),
+        ("CPU s per 1,000 nodes", burst["cpu_per_1000"], ""),
     ]
     report("floor", f"the floor of a node's life, {lives} times", rows, figures)
     return figures
@@ -103,3 +112,26 @@ def _operations(it: Stage) -> Callable[[int], None]:
         ask(Commit((Delete(held), Delete(directory), Delete(node))))
 
     return live
+
+
+def _burst(count: int) -> dict[str, float]:
+    """Let a script serve so many requests at once."""
+    clouds = Clouds()
+    with stage(Product.OURS, clouds, start=False) as it:
+        it.launcher.argv = [sys.executable, "-m", bare_burst.__name__, str(it.place.config)]
+        it.launcher.start()
+        wait_for(lambda: bare_burst.THERE in it.launcher.log.read_text().splitlines(), "the script is there")
+        (life,) = it.jobs.ask(["small"], 0.0)
+        it.jobs.wait_answered([life], 120)
+        rest(PAUSE)
+        before = it.counts().launcher
+        lives = it.jobs.ask(["small"], 600.0, count=count)
+        it.jobs.wait_answered(lives, 900)
+        after = it.counts().launcher
+    seconds = max(life.answered for life in lives) - min(life.written for life in lives)
+    return {
+        "count": count,
+        "seconds": seconds,
+        "ratio": seconds / limit(clouds, count),
+        "cpu_per_1000": (after.cpu - before.cpu) / count * 1000,
+    }

@@ -34,6 +34,7 @@ def measure(product: Product, ready: int, *, quick: bool) -> dict[str, object]:
         rest = Latencies.of(rounds(it.jobs, count))
         together = it.jobs.ask(["small"], use=False, count=50)
         it.jobs.wait(together)
+        it.wait_ready(ready)
         busy = Latencies.of(under_load(it, 5.0 if quick else 20.0))
         it.wait_ready(ready)
         it.launcher.stop()

@@ -26,6 +26,7 @@ from nodepool_ng.drivers import (
 )
 from nodepool_ng.drivers.openstack import cloud as door
 from nodepool_ng.drivers.registry import make
+from nodepool_ng.model.pace import MOST_THREADS
 from nodepool_ng.model.server import ServerStatus
 from nodepool_ng.model.settings import CloudImage, Pool, PoolLabel, Provider
 from nodepool_ng.sim.clouds_yaml import clouds_yaml
@@ -151,7 +152,7 @@ def test_lists_come_in_pages(north, seen):
 
 def test_many_threads_share_one_login(sim, north):
     north.capacity(time.time())
-    with ThreadPoolExecutor(door.MOST_THREADS) as pool:
+    with ThreadPoolExecutor(MOST_THREADS) as pool:
         ids = set(pool.map(lambda _: north.create_server(ORDER), range(64)))
         list(pool.map(north.delete_server, ids))
     assert len(ids) == 64

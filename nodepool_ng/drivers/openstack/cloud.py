@@ -43,13 +43,13 @@ from nodepool_ng.drivers.openstack.networks import Access, NetworkEntry
 from nodepool_ng.drivers.openstack.pace import Pace
 from nodepool_ng.drivers.openstack.refusal import LONGEST_MESSAGE, message_of, refusal, seconds
 from nodepool_ng.model.ids import Json
+from nodepool_ng.model.pace import MOST_THREADS
 from nodepool_ng.model.settings import Provider
 
 log = logging.getLogger("nodepool.driver.openstack")
 
 CALL_TIMEOUT = 60.0  # seconds without a byte from the cloud; `api_timeout` of clouds.yaml overrides it
 CONNECT_TIMEOUT = 10.0  # seconds
-MOST_THREADS = 32  # of one provider; each finds a connection of its own in the pool
 
 MICROVERSIONS: tuple[Microversion, ...] = ((2, 69), (2, 47), (2, 37))
 """What we speak to Nova, the first that it offers. 2.69 keeps servers of a cell that is down in the lists instead of

@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 
 from nodepool_ng.drivers import (
+    CHANGES_OVERLAP,
     Capacity,
     DriverError,
     Image,
@@ -40,7 +41,6 @@ from nodepool_ng.model.settings import PoolLabel, Provider
 
 log = logging.getLogger("nodepool.driver.openstack")
 
-CHANGES_OVERLAP = 5.0  # seconds; Nova's instants have whole seconds and come from clocks of several hosts
 KNOWS_AUTO_NETWORK = (2, 37)
 EMBEDS_FLAVOR = (2, 47)
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from nodepool_ng.drivers import (
+    CHANGES_OVERLAP,
     MARK_ATTEMPT,
     MARK_BUILD,
     MARK_INSTALLATION,
@@ -39,6 +40,7 @@ from nodepool_ng.model.ids import (
     Timestamp,
     UploadId,
 )
+from nodepool_ng.model.pace import MOST_THREADS
 from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.server import Addresses, LabelFacts, ServerStatus
 from nodepool_ng.model.server import Server as Seen
@@ -55,9 +57,6 @@ from nodepool_ng.sim.virtual.timeline import Timeline
 
 UPLOAD_TIME: Seconds = 3.0
 _BYTES = Content(size=1, md5="0", sha512="0")
-THREADS = 32
-"""Calls to one provider at the same time, as in a daemon."""
-
 _STATUS: Mapping[Status, ServerStatus] = MappingProxyType(
     {
         Status.BUILD: ServerStatus.BUILDING,
@@ -89,7 +88,7 @@ class ModelDriver:
 
     def list_servers(self, since: Timestamp | None, now: Timestamp) -> Listing:
         full = since is None
-        since = None if since is None else since - self._behind
+        since = None if since is None else since - self._behind - CHANGES_OVERLAP
         servers = _refusals(lambda: self._region.servers.list(self._caller, now=self._now, changed_since=since))
         self._behind = max(0.0, now - self._now)
         return Listing(servers=tuple(self._seen(each) for each in servers), asked=now, full=full)
@@ -284,7 +283,7 @@ class VirtualClouds:
         if provider not in self._drivers:
             self._timeline.schedule(0.0, lambda: done(Unavailable(f"provider {provider} is not there")))
             return
-        if self._busy.get(provider, 0) >= THREADS:
+        if self._busy.get(provider, 0) >= MOST_THREADS:
             self._waiting.setdefault(provider, deque()).append((call, done))
             return
         self._busy[provider] = self._busy.get(provider, 0) + 1

@@ -1,6 +1,8 @@
 """When plans are made."""
 
-from nodepool_ng.launcher.pacing import CREDIT, GATHER, SHARE_OF_A_CORE, News, Pace
+import pytest
+
+from nodepool_ng.launcher.pacing import CREDIT, GATHER, SETTLE, SHARE_OF_A_CORE, News, Pace
 
 
 def test_the_first_event_after_a_quiet_while_is_planned_at_once():
@@ -35,3 +37,19 @@ def test_an_instant_that_rounding_would_swallow_is_not_waited_for():
     pace = Pace(100.0)
     pace.planned(100.0, 0.0)
     assert pace.wait(News.SOON, 100.0 + GATHER - 1e-8) == 0
+
+
+def test_a_plan_that_is_due_waits_for_what_is_being_read_but_not_for_long():
+    pace = Pace(100.0)
+    assert pace.wait(News.SOON, 100.0, reading=True) == pytest.approx(SETTLE)
+    assert pace.wait(News.SOON, 100.002, reading=False) == 0
+    assert 0 < pace.wait(News.SOON, 100.002, reading=True) < SETTLE
+    assert pace.wait(News.SOON, 100.0 + SETTLE, reading=True) == 0
+    pace.planned(100.0 + SETTLE, 0.0)
+    later = 100.0 + SETTLE + GATHER
+    assert pace.wait(News.SOON, later, reading=True) == pytest.approx(SETTLE)
+
+
+def test_a_request_does_not_wait_for_what_is_being_read():
+    pace = Pace(100.0)
+    assert pace.wait(News.NOW, 100.0, reading=True) == 0

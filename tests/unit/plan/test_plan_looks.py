@@ -6,7 +6,7 @@ import pytest
 
 from nodepool_ng.model.action import ListServers, ReadCapacity
 from nodepool_ng.model.lifecycle import NodeState
-from nodepool_ng.model.snapshot import Backoff, Side
+from nodepool_ng.model.snapshot import AttemptState, Backoff, Side
 from tests.unit.plan.support import NOW, Scene
 
 
@@ -59,7 +59,17 @@ def test_changes_are_listed_each_second_while_something_is_expected(scene: Scene
     assert not looks(scene)
     assert scene.plan().wake == NOW + 1
     scene.now = NOW + 1
-    assert looks(scene) == [("list", NOW - 10)]
+    assert looks(scene) == [("list", NOW)]
+
+
+def test_a_request_that_waits_for_a_server_has_it_looked_for_twice_a_second(scene: Scene) -> None:
+    request = scene.pending(1, "small")
+    scene.building(1, AttemptState.ASKED, allocated_to=request.id)
+    assert scene.plan().wake == NOW + 0.5
+    scene.now = NOW + 0.5
+    assert looks(scene) == [("list", NOW)]
+    scene.cloud(list_every=2.0)
+    assert not looks(scene), "a cloud that is not to be looked at so often"
 
 
 @pytest.mark.parametrize("state", [NodeState.READY, NodeState.IN_USE, NodeState.HOLD])

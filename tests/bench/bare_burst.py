@@ -1,0 +1,198 @@
+"""The floor of a burst: a script that makes the calls and writes which many requests at once ask for, and decides
+nothing.
+
+Run it as `python -m tests.bench.bare_burst NODEPOOL_YAML`: it has a process of its own, as a launcher has, says when it
+is there, and serves each request with a server of the one label there is. It uses the same client, driver and
+codec, as many threads, and looks at the cloud as often.
+"""
+
+import json
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from nodepool_ng.config.loading import load
+from nodepool_ng.drivers import Driver, Marks, ServerOrder
+from nodepool_ng.drivers.registry import make
+from nodepool_ng.model.ids import AttemptId, InstallationId, NodeId, ServerId
+from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.model.node import Node
+from nodepool_ng.model.pace import MOST_THREADS
+from nodepool_ng.model.server import ServerStatus
+from nodepool_ng.model.settings import Pool, PoolLabel, Provider, Settings
+from nodepool_ng.plan.looks import LIST_FOR_REQUESTS_EVERY
+from nodepool_ng.zk import paths
+from nodepool_ng.zk.client import KazooStore
+from nodepool_ng.zk.codec import encode_node
+from nodepool_ng.zk.store import (
+    Changed,
+    Commit,
+    Committed,
+    Create,
+    Delete,
+    Get,
+    Got,
+    Kind,
+    News,
+    SessionNews,
+    SessionState,
+    Set,
+)
+from tests.bench.bare import CONTENDER
+
+THERE = "there"
+"""The line that tells that requests may come."""
+
+
+@dataclass(slots=True)
+class _Served:
+    """A request on its way, and what was made for it."""
+
+    path: str
+    record: dict[str, Any]
+    request_lock: str = ""
+    node: str = ""
+    node_lock: str = ""
+
+
+class BareBurst:
+    """One thread owns all of it, as in a launcher; what other threads find out comes through the inbox."""
+
+    def __init__(self, settings: Settings) -> None:
+        assert settings.zookeeper is not None
+        self._provider: Provider = next(iter(settings.providers.values()))
+        self._pool: Pool = next(iter(self._provider.pools.values()))
+        self._label: PoolLabel = next(iter(self._pool.labels.values()))
+        self._driver: Driver = make(self._provider)
+        self._store = KazooStore(settings.zookeeper)
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._threads = ThreadPoolExecutor(MOST_THREADS)
+        self._booting: dict[ServerId, _Served] = {}
+
+    def run(self) -> None:
+        self._driver.connect()
+        self._driver.capacity(time.time())
+        self._store.watch((paths.REQUESTS,), self._hear)
+        self._store.start()
+        while True:
+            letters = [self._inbox.get()]
+            while not self._inbox.empty():
+                letters.append(self._inbox.get())
+            with self._store.gathered():
+                for letter in letters:
+                    letter()
+
+    def _hear(self, news: News) -> None:
+        match news:
+            case SessionNews(SessionState.CONNECTED):
+                above = (paths.ROOT, paths.NODES, paths.REQUESTS, paths.REQUEST_LOCKS)
+                self._store.submit(
+                    [Commit((Create(path),)) for path in above], lambda answers: print(THERE, flush=True)
+                )
+            case Changed(path, Kind.CREATED) if path != paths.REQUESTS:
+                self._inbox.put(lambda: self._store.submit([Get(path)], self._told(lambda got: self._claim(path, got))))
+            case _:
+                pass
+
+    def _told(self, go_on: Callable[[Any], None]) -> Callable[[Any], None]:
+        return lambda answers: self._inbox.put(lambda: go_on(answers[0]))
+
+    def _claim(self, path: str, got: Got) -> None:
+        served = _Served(path, json.loads(got.data))
+        lock = f"{paths.REQUEST_LOCKS}/{path.rpartition('/')[2]}"
+        served.record |= {"state": "pending", "state_time": time.time()}
+        ops = (
+            Create(lock),
+            Create(f"{lock}/{CONTENDER}", ephemeral=True, sequence=True),
+            Set(path, json.dumps(served.record).encode()),
+            Create(paths.NEW_NODE, self._node(NodeState.INIT, ""), sequence=True),
+        )
+        self._store.submit([Commit(ops)], self._told(lambda made: self._lock(served, made)))
+
+    def _lock(self, served: _Served, made: Committed) -> None:
+        _, served.request_lock, _, served.node = (str(result) for result in made.results)
+        directory = f"{served.node}/lock"
+        ops = (
+            Create(directory),
+            Create(f"{directory}/{CONTENDER}", ephemeral=True, sequence=True),
+            Set(served.node, self._node(NodeState.BUILDING, "")),
+        )
+        self._store.submit([Commit(ops)], self._told(lambda locked: self._create(served, locked)))
+
+    def _create(self, served: _Served, locked: Committed) -> None:
+        served.node_lock = str(locked.results[1])
+        number = served.node.rpartition("/")[2]
+        marks = Marks(
+            provider=self._provider.name,
+            installation=InstallationId("floor"),
+            node=NodeId(number),
+            pool=self._pool.name,
+            attempt=AttemptId(number),
+        )
+        order = ServerOrder(
+            name=f"np{number}",
+            marks=marks,
+            pool=self._pool,
+            label=self._label,
+            image=None,
+            config_drive=None,
+            zone=None,
+        )
+        asked = self._threads.submit(self._driver.create_server, order)
+        asked.add_done_callback(lambda done: self._inbox.put(lambda: self._asked(served, done.result())))
+
+    def _asked(self, served: _Served, server: ServerId) -> None:
+        self._store.submit([Commit((Set(served.node, self._node(NodeState.BUILDING, server)),))], lambda answers: None)
+        if not self._booting:
+            self._look(None)
+        self._booting[server] = served
+
+    def _look(self, since: float | None) -> None:
+        began = time.time()
+        listing = self._threads.submit(self._driver.list_servers, since, began)
+        listing.add_done_callback(lambda done: self._inbox.put(lambda: self._listed(done.result().servers, began)))
+
+    def _listed(self, servers: Any, began: float) -> None:
+        for server in servers:
+            if server.status is ServerStatus.ACTIVE and server.id in self._booting:
+                self._fulfil(self._booting.pop(server.id), server.id)
+        if self._booting:
+            again = threading.Timer(
+                max(began + LIST_FOR_REQUESTS_EVERY - time.time(), 0),
+                lambda: self._inbox.put(lambda: self._look(began)),
+            )
+            again.daemon = True
+            again.start()
+
+    def _fulfil(self, served: _Served, server: ServerId) -> None:
+        nodes = [served.node.rpartition("/")[2]]
+        served.record |= {"state": "fulfilled", "nodes": nodes, "state_time": time.time()}
+        ops = (
+            Set(served.node, self._node(NodeState.READY, server)),
+            Delete(served.node_lock),
+            Set(served.path, json.dumps(served.record).encode()),
+            Delete(served.request_lock),
+        )
+        self._store.submit([Commit(ops)], lambda answers: None)
+
+    def _node(self, state: NodeState, server: str) -> bytes:
+        return encode_node(
+            Node(
+                id=NodeId(""),
+                state=state,
+                state_time=time.time(),
+                provider=self._provider.name,
+                pool=self._pool.name,
+                labels=(self._label.name,),
+                external_id=server or None,
+            )
+        )
+
+
+if __name__ == "__main__":
+    BareBurst(load(sys.argv[1]).settings).run()
