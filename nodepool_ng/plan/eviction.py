@@ -34,6 +34,7 @@ class Evictions:
                 self._send_away(node)
         self._spares: dict[PoolKey, deque[Node]] = {}
         self._all_spare: dict[PoolKey, Resources] = {}
+        self._all_spare_there: dict[ProviderName, Resources] = {}
 
     def make_room(self, offer: Offer) -> tuple[Node, ...] | None:
         """Return the nodes that are to go so that the offer can start once they are gone.
@@ -51,8 +52,7 @@ class Evictions:
         there = self._leaving_in(key[0])
         if not self._short(offer, here, there):
             return ()
-        most = {pool: self._at_most(pool) for pool in pools}
-        if self._short(offer, here + most.get(key, NONE), there + total(most.values())):
+        if self._short(offer, here + self._at_most(key), there + self._at_most_in(key[0])):
             return None
         chosen: list[Node] = []
         for node in self._candidates(offer, pools):
@@ -105,7 +105,13 @@ class Evictions:
         """Return what a pool's spare nodes use: no more than that can be had by sending them away."""
         amounts = self._all_spare.get(key)
         if amounts is None:
-            amounts = self._all_spare[key] = total(map(self._s.nodes.uses, self._s.nodes.spare[key]))
+            amounts = self._all_spare[key] = total(map(self._s.nodes.uses, self._s.nodes.spare.get(key, ())))
+        return amounts
+
+    def _at_most_in(self, provider: ProviderName) -> Resources:
+        amounts = self._all_spare_there.get(provider)
+        if amounts is None:
+            amounts = self._all_spare_there[provider] = total(map(self._at_most, self._pools[provider]))
         return amounts
 
     def _send_away(self, node: Node) -> None:

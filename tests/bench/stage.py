@@ -98,6 +98,7 @@ class Stage:
         self.jobs.start()
         self._store.start()
         wait_for(lambda: self._store.connected, "ZooKeeper answers")
+        self.place.nodes()
         self._strangers = frozenset(sessions(self.server))
 
     def close(self) -> None:
