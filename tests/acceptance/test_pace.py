@@ -63,6 +63,33 @@ def test_what_was_accepted_tells_the_rate_and_the_cloud_has_its_peace_first() ->
     assert pace.tokens > 0
 
 
+def test_how_little_was_asked_before_a_flood_tells_nothing() -> None:
+    paces = Paces()
+    for second in range(600):
+        paces.started(ACME, float(second))
+        paces.accepted(ACME, second + 0.1, 0.1)
+    for _ in range(80):
+        paces.started(ACME, 600.0)
+    for number in range(80):
+        paces.accepted(ACME, 600.1 + number / 80, 0.1)
+    paces.complained(ACME, 601.0, 1.0)
+    assert 30 < paces.view(602.1)[ACME].rate < 45
+
+
+def test_a_complaint_at_a_quiet_time_takes_half_of_the_rate_at_most() -> None:
+    """Others ask the same cloud, too."""
+    paces = complained(40, 0.5)
+    now = 2.0
+    assert 20 < paces.view(now)[ACME].rate < 30
+    for _ in range(5):
+        now += 5.0
+        paces.started(ACME, now)
+        paces.accepted(ACME, now, 0.1)
+    before = paces.view(now)[ACME].rate
+    paces.complained(ACME, now, 1.0)
+    assert 0.5 * before <= paces.view(now + 1.1)[ACME].rate < before
+
+
 def test_many_complaints_about_one_flood_count_once() -> None:
     paces = complained(40, 0.5)
     for _ in range(30):

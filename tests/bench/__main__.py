@@ -16,7 +16,20 @@ from pathlib import Path
 
 from tests.bench.figures import REPORTED
 
-SCENARIOS = ("warm", "burst", "fill", "churn", "floor", "storm", "restart", "growth", "crowd", "cli", "builder")
+SCENARIOS = (
+    "warm",
+    "burst",
+    "fill",
+    "churn",
+    "floor",
+    "storm",
+    "refusing",
+    "restart",
+    "growth",
+    "crowd",
+    "cli",
+    "builder",
+)
 ON_REAL_SERVICES = ("glance",)
 """Only run when they are named: they start the services of devstack/."""
 

@@ -104,6 +104,14 @@ LINES = (
         in_readme=True,
     ),
     Line(
+        what="400 where a cloud refuses calls ÷ its pace",
+        scenario="refusing",
+        of={"count": 400},
+        path="ratio",
+        most=1.2,
+    ),
+    Line(what="requests that failed of it", scenario="refusing", of={"count": 400}, path="failed", most=0),
+    Line(
         what="``nodepool list`` of ten nodes",
         scenario="cli",
         path="wall",
