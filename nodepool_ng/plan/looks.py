@@ -16,6 +16,8 @@ LIST_EVERY: Seconds = 1.0
 """While something is expected of a provider: servers that boot or go."""
 LIST_FOR_REQUESTS_EVERY: Seconds = 0.5
 """While requests wait for servers that boot."""
+LIST_FOR_RETURNING_EVERY: Seconds = 5.0
+"""While machines are on their way back that nobody can have yet."""
 CAPACITY_EVERY: Seconds = 300.0
 
 
@@ -42,12 +44,19 @@ def plan_looks(s: Snapshot, agenda: Agenda) -> None:
             agenda.add(ListServers(provider=provider, since=None, why=_due(provider)))
             continue
         agenda.look_again(full + _full_every(s, facts))
-        if provider in expecting:
-            every = max(LIST_FOR_REQUESTS_EVERY if provider in awaited else LIST_EVERY, facts.list_every)
-            if s.now >= listed + every:
-                agenda.add(ListServers(provider=provider, since=listed, why=_due(provider)))
-            else:
-                agenda.look_again(listed + every)
+        if provider in awaited:
+            every = LIST_FOR_REQUESTS_EVERY
+        elif provider in expecting:
+            every = LIST_EVERY
+        elif s.away.get(provider):
+            every = LIST_FOR_RETURNING_EVERY
+        else:
+            continue
+        due = listed + max(every, facts.list_every)
+        if s.now >= due:
+            agenda.add(ListServers(provider=provider, since=listed, why=_due(provider)))
+        else:
+            agenda.look_again(due)
 
 
 def _full_every(s: Snapshot, facts: ProviderFacts) -> Seconds:

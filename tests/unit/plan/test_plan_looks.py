@@ -6,6 +6,7 @@ import pytest
 
 from nodepool_ng.model.action import ListServers, ReadCapacity
 from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.model.quota import Resources
 from nodepool_ng.model.snapshot import AttemptState, Backoff, Side
 from tests.unit.plan.support import NOW, Scene
 
@@ -70,6 +71,15 @@ def test_a_request_that_waits_for_a_server_has_it_looked_for_twice_a_second(scen
     assert looks(scene) == [("list", NOW)]
     scene.cloud(list_every=2.0)
     assert not looks(scene), "a cloud that is not to be looked at so often"
+
+
+def test_machines_that_come_back_are_looked_for_though_no_node_is_expected(scene: Scene) -> None:
+    scene.more["away"] = {"acme": Resources({"instances": 1})}
+    assert scene.plan().wake == NOW + 5
+    scene.now = NOW + 5
+    assert looks(scene) == [("list", NOW)]
+    scene.more["away"] = {"acme": Resources()}
+    assert not looks(scene)
 
 
 @pytest.mark.parametrize("state", [NodeState.READY, NodeState.IN_USE, NodeState.HOLD])
