@@ -71,11 +71,17 @@ class Servers:
         self._loop.close()
 
     async def _close(self) -> None:
+        for acceptor in self._open:
+            acceptor.close()
+        # The last connection may have been accepted and not begun yet.
+        begun = asyncio.all_tasks() - {asyncio.current_task()}
+        if begun:
+            await asyncio.wait(begun, timeout=1.0)
         while self.ended < self.connections:
             await asyncio.sleep(0.01)
         for acceptor in self._open:
-            acceptor.close()
             await acceptor.wait_closed()
+        await asyncio.sleep(0)  # a transport closes its socket one round after its protocol was told
         await self._loop.shutdown_default_executor()
 
 
