@@ -45,7 +45,7 @@ class _Known:
     complained: Timestamp | None = None
     held_until: Timestamp = 0.0
     saved_up: Seconds | None = None
-    """What goes into the next measure; None: there was no complaint since the rate was last set."""
+    """What is added to the stretch that is measured next; None: there was no complaint since the rate was last set."""
     tried: float = math.inf
     """The rate that was too high."""
     last: Timestamp = -math.inf

@@ -12,7 +12,7 @@ GATHER: Seconds = 0.1
 """How long after a plan other events than a new request wait, so that one plan is made for all of them. The first
 event after a quiet while does not wait."""
 SHARE_OF_A_CORE = 0.4
-"""What planning may take while events keep coming: where a plan takes 50 ms, there is one every 200. Only its own CPU
+"""What planning may take while events keep coming: where a plan takes 50 ms, there is one every 125. Only its own CPU
 time counts: on a busy machine it is not slowed down a second time."""
 SETTLE: Seconds = 0.02
 """How long at most a plan that is due waits for records which are being read. What a client writes at once comes as

@@ -126,23 +126,7 @@ class BareBurst:
 
     def _create(self, served: _Served, locked: Committed) -> None:
         served.node_lock = str(locked.results[1])
-        number = served.node.rpartition("/")[2]
-        marks = Marks(
-            provider=self._provider.name,
-            installation=InstallationId("floor"),
-            node=NodeId(number),
-            pool=self._pool.name,
-            attempt=AttemptId(number),
-        )
-        order = ServerOrder(
-            name=f"np{number}",
-            marks=marks,
-            pool=self._pool,
-            label=self._label,
-            image=None,
-            config_drive=None,
-            zone=None,
-        )
+        order = order_of(self._provider, self._pool, self._label, served.node.rpartition("/")[2])
         asked = self._threads.submit(self._driver.create_server, order)
         asked.add_done_callback(lambda done: self._inbox.put(lambda: self._asked(served, done.result())))
 
@@ -192,6 +176,20 @@ class BareBurst:
                 external_id=server or None,
             )
         )
+
+
+def order_of(provider: Provider, pool: Pool, label: PoolLabel, number: str) -> ServerOrder:
+    """Return what asks for the server of one node."""
+    marks = Marks(
+        provider=provider.name,
+        installation=InstallationId("floor"),
+        node=NodeId(number),
+        pool=pool.name,
+        attempt=AttemptId(number),
+    )
+    return ServerOrder(
+        name=f"np{number}", marks=marks, pool=pool, label=label, image=None, config_drive=None, zone=None
+    )
 
 
 if __name__ == "__main__":

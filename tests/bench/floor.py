@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable
 
 from nodepool_ng.config.loading import load
-from nodepool_ng.drivers import Marks, ServerOrder
 from nodepool_ng.drivers.registry import make
-from nodepool_ng.model.ids import AttemptId, InstallationId, NodeId, ServerId
+from nodepool_ng.model.ids import ServerId
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.blocking import call, wait_connected
 from nodepool_ng.zk.client import KazooStore
@@ -68,16 +67,7 @@ def _calls(it: Stage) -> Callable[[int], None]:
     driver.connect()
 
     def live(number: int) -> None:
-        marks = Marks(
-            provider=provider.name,
-            installation=InstallationId("floor"),
-            node=NodeId(f"{number:010d}"),
-            pool=pool.name,
-            attempt=AttemptId(f"{number}"),
-        )
-        order = ServerOrder(
-            name=f"np{number:010d}", marks=marks, pool=pool, label=label, image=None, config_drive=None, zone=None
-        )
+        order = bare_burst.order_of(provider, pool, label, f"{number:010d}")
         driver.delete_server(ServerId(driver.create_server(order)))
 
     return live

@@ -57,6 +57,7 @@ from nodepool_ng.sim.virtual.timeline import Timeline
 
 UPLOAD_TIME: Seconds = 3.0
 _BYTES = Content(size=1, md5="0", sha512="0")
+
 _STATUS: Mapping[Status, ServerStatus] = MappingProxyType(
     {
         Status.BUILD: ServerStatus.BUILDING,
