@@ -166,7 +166,10 @@ class Throttled(DriverError):
 
 
 class Unavailable(DriverError):
-    pass
+    def __init__(self, message: str, *, answered: bool = False) -> None:
+        super().__init__(message)
+        self.answered = answered
+        """The service itself said that it failed, so it is not at it any more: what it had begun is there by now."""
 
 
 class Refused(DriverError):

@@ -55,7 +55,8 @@ class Attempts:
                 state = AttemptState.UNKNOWN
             case _:
                 state = AttemptState.REFUSED
-        self.states[attempt] = Attempt(state=state, since=now, detail=str(error))
+        answered = isinstance(error, Unavailable) and error.answered
+        self.states[attempt] = Attempt(state=state, since=now, detail=str(error), answered=answered)
 
     def not_backed(self, attempts: Iterable[AttemptId], detail: str, now: Timestamp) -> None:
         """No other node can carry these."""

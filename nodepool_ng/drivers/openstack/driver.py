@@ -155,7 +155,8 @@ class OpenStack:
             self._known = None
             raise
         except Unavailable as error:
-            raise Unavailable(f"{error} (it is not known whether the server {order.name} is being made)") from None
+            words = f"{error} (it is not known whether the server {order.name} is being made)"
+            raise Unavailable(words, answered=error.answered) from None
         return ServerId(server["id"])
 
     @understanding()

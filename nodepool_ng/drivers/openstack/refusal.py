@@ -54,7 +54,8 @@ def refusal(subject: str, status: int, text: str, retry_after: float | None = No
     if status == 401:
         return Misconfigured(f"{message} (the credentials are not accepted)")
     if status >= 500 or status == 408:
-        return Unavailable(message)
+        # Other statuses come from what stands between us and the service, which may still be at it.
+        return Unavailable(message, answered=status == 500)
     if says_no_room(text):
         return NoCapacity(message)
     return BadRequest(message) if status in (400, 404) else Refused(message)

@@ -234,7 +234,7 @@ def _refusals(verb: Callable[[], Any]) -> Any:
         if refused.status == 403:
             raise NoCapacity(text) from None
         if refused.status >= 500:
-            raise Unavailable(text) from None
+            raise Unavailable(text, answered=refused.status == 500) from None
         raise Refused(text) from None
 
 

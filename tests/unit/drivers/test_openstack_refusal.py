@@ -34,6 +34,8 @@ def test_each_answer_has_one_meaning(status, text, retry_after, means):
     assert str(error).startswith(f"acme: compute POST /servers: {status}")
     if isinstance(error, Throttled):
         assert error.retry_after == retry_after
+    if isinstance(error, Unavailable):
+        assert error.answered == (status == 500), "others may come from what stands in between"
 
 
 @pytest.mark.parametrize(
