@@ -204,6 +204,7 @@ class Reconciler:
         self.world.farewell()
         in_flight: dict[Subject, Any] = self._runner.in_flight
         made = plan(self.world.snapshot(in_flight, self._settle))
+        self.world.resting.found(made.resting)
         ended = self._clock.monotonic()
         self._pace.planned(ended, self._clock.worked() - worked)
         self._witness.planned(ended - began)

@@ -40,6 +40,7 @@ from nodepool_ng.launcher.outcome import (
 )
 from nodepool_ng.launcher.pacing import News
 from nodepool_ng.launcher.requests import Requests
+from nodepool_ng.launcher.resting import Resting
 from nodepool_ng.launcher.spans import Spans
 from nodepool_ng.launcher.timetable import at_this_hour
 from nodepool_ng.model import action as do
@@ -126,6 +127,7 @@ class World:
         self.memory = Memory()
         self.attempts = Attempts(new_id)
         self.requests = Requests()
+        self.resting = Resting()
         self.spans = Spans()
         self.web: str | None = None
         """Where this launcher serves pages, as others reach it."""
@@ -223,6 +225,7 @@ class World:
 
     def node_changed(self, node_id: NodeId) -> None:
         """Bring indexes up to date with the mirror's record and lock of a node."""
+        self.resting.stirred(node_id)
         entry = self.picture.nodes.get(node_id)
         before = self.census.nodes.get(node_id)
         if before is not None and before.attempt and (entry is None or entry.record.attempt != before.attempt):
@@ -274,6 +277,7 @@ class World:
     def leases_changed(self) -> None:
         names = (*self.settings.providers, *self.leaving)
         self.leased = {name for name in names if self.lease_contender(name) is not None}
+        self.resting.all_stirred()
 
     def farewell(self) -> None:
         """Be done with providers that left and have no node any more, or that another launcher has: it goes on."""
@@ -311,12 +315,14 @@ class World:
         self.requests.clock_jumped(by)
         self._cooling = {key: shifted(each, by) for key, each in self._cooling.items()}
         self._registry_changed += by
+        self.resting.all_stirred()
         self.hosts.clock_jumped(by)
         self.backings.clock_jumped(by)
 
     def came(self, action: Action, outcome: Outcome) -> None:
         """Take in what came of an action."""
         self.memory.answered(action, outcome, self.now)
+        self.resting.came(action)
         if isinstance(outcome, Lost):
             for subject in subjects(action):
                 self._cooling[subject] = grown(self._cooling.get(subject), self.now, COOL_FIRST, COOL_MOST, outcome.why)
@@ -337,8 +343,10 @@ class World:
             case Listed(listing):
                 assert isinstance(action, do.ListServers)
                 recorded = {*self.picture.nodes, *self._unreadable()}
+                known = self.clouds.facts.get(action.provider)
                 for server in self.clouds.listed(action.provider, listing, recorded, self._recorded):
                     self.memory.went(action.provider, server, self.now)
+                self.resting.listed(known.servers if known else {}, self.clouds.facts[action.provider].servers)
                 for seen in chain.from_iterable(self.clouds.facts[action.provider].by_node.values()):
                     self.attempts.saw(seen, self.now)
                 self._note_bereft(action.provider, listing)
@@ -406,6 +414,7 @@ class World:
             in_flight=in_flight,
             attempts=self.attempts.states,
             scans=self.attempts.scans,
+            resting=self.resting.nodes,
             first_active=self.attempts.first_active,
             launch_backoff=self.clouds.launch_backoff,
             provider_backoff=self.clouds.provider_backoff,
@@ -445,6 +454,7 @@ class World:
         known = self._timed
         if known is None or known[0] is not self.settings or not known[1] <= self.now < (known[3] or math.inf):
             known = self._timed = (self.settings, self.now, *at_this_hour(self.settings, self.now))
+            self.resting.all_stirred()
         return known[2], known[3]
 
     def frozen(self) -> dict[ProviderName, Freeze]:

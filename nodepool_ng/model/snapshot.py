@@ -69,6 +69,8 @@ class Attempt:
     state: AttemptState
     since: Timestamp
     detail: str = ""
+    answered: bool = False
+    """The cloud told that it failed, and not something on the way to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +154,9 @@ class Snapshot:
     in_flight: Mapping[Subject, Action]
     attempts: Mapping[AttemptId, Attempt] = field(default_factory=_nothing)
     scans: Mapping[AttemptId, Scan] = field(default_factory=_nothing)
+    resting: Mapping[NodeId, Timestamp] = field(default_factory=_nothing)
+    """Nodes that are being built of which an earlier plan found that there is nothing to do for them before an instant,
+    unless there is news of them; of these there was none since. It only saves work."""
     first_active: Mapping[AttemptId, Timestamp] = field(default_factory=_nothing)
     """When a server was first seen with an address: host keys are to be had within `boot-timeout` of that."""
     launch_backoff: Mapping[tuple[ProviderName, str, LabelName], Backoff] = field(default_factory=_nothing)

@@ -15,7 +15,7 @@ from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.settings import Pool, PoolLabel
 from nodepool_ng.model.snapshot import Snapshot
 from nodepool_ng.plan.desk import Desk
-from nodepool_ng.plan.launch import Do, Failed, NoRoom, Wait, progress
+from nodepool_ng.plan.launch import Ask, Do, Failed, NoRoom, Wait, ask, progress
 from nodepool_ng.plan.pace import Agenda
 from nodepool_ng.plan.serving import launches, pick_zone
 
@@ -75,6 +75,8 @@ def plan_canary(s: Snapshot, agenda: Agenda, node: Node, path: str) -> None:
             agenda.look_again(until)
         case Do(action):
             agenda.add(action)
+        case Ask():
+            ask(agenda, node)
         case Booted() as booted:
             _came_up(s, agenda, node, path, booted)
         case Failed(reason):

@@ -24,6 +24,8 @@ class Ledger:
         self._launches: dict[ProviderName, int] = {}
         self._available: dict[ProviderName, Resources] = {}
         self._costs: dict[tuple[PoolKey, tuple[LabelName, ...]], Resources | str] = {}
+        self.ruled_out: dict[tuple[PoolKey, tuple[LabelName, ...]], Reason | None] = {}
+        """Why a pool can never serve labels, or None, as far as that was asked for in this pass."""
         self.unsettled: set[ProviderName] = set()
         """Providers where launches in flight may be counted twice for a moment: as such, and by their records."""
         for action in starting(snapshot):

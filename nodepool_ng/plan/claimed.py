@@ -21,7 +21,7 @@ from nodepool_ng.model.settings import Pool
 from nodepool_ng.model.snapshot import Side
 from nodepool_ng.plan.declining import decline
 from nodepool_ng.plan.desk import Desk
-from nodepool_ng.plan.launch import Do, Failed, NoRoom, Progress, Wait, progress
+from nodepool_ng.plan.launch import Ask, Do, Failed, NoRoom, Progress, Wait, ask, progress
 from nodepool_ng.plan.nodes import never_asked
 from nodepool_ng.plan.serving import launches, never, pick_zone
 from nodepool_ng.plan.shelf import matched
@@ -44,9 +44,10 @@ def go_on(desk: Desk, request: NodeRequest) -> None:
     if len(nodes) == len(request.labels) and not any(desk.agenda.free(node_subject(node.id)) for node in nodes):
         return  # something is under way for each of them; there will be news of all
     steps = {node.id: progress(s, node) for node in nodes if _is_building(desk, node)}
-    boots = [step.until for step in steps.values() if isinstance(step, Wait)]
+    boots = [node_id for node_id, step in steps.items() if isinstance(step, Wait)]
     if len(boots) == len(nodes) == len(request.labels):
-        desk.agenda.look_again(min(boots))
+        for node in nodes:
+            _step(desk, node, steps[node.id])
         return  # nothing is missing, and all of them boot
     failed = next((step.reason for step in steps.values() if isinstance(step, Failed)), None)
     if failed is not None:
@@ -75,6 +76,17 @@ def go_on(desk: Desk, request: NodeRequest) -> None:
         _hand_over(desk, request, pool, [node for node in order if node is not None], booted)
 
 
+def rests(desk: Desk, request: NodeRequest) -> bool:
+    """Tell whether an earlier plan found nothing to do for any of the request's nodes, and there was no news since."""
+    s = desk.s
+    nodes = s.nodes.by_request.get(request.id, {})
+    resting = [until for node_id in nodes if (until := s.resting.get(node_id)) is not None and until > s.now]
+    if not resting or not len(resting) == len(nodes) == len(request.labels):
+        return False
+    desk.agenda.look_again(min(resting))
+    return True
+
+
 def _drop(desk: Desk, request: NodeRequest, bereft: list[Node]) -> None:
     """Delete ready nodes that lost their servers while they were waiting for the others; they are replaced next."""
     for node in bereft:
@@ -96,10 +108,14 @@ def _is_building(desk: Desk, node: Node) -> bool:
 
 def _step(desk: Desk, node: Node, step: Progress) -> None:
     match step:
+        case Wait(until, firm=True):
+            desk.agenda.rest(node.id, until)
         case Wait(until):
             desk.agenda.look_again(until)
         case Do(action):
             desk.agenda.add(action)
+        case Ask():
+            ask(desk.agenda, node)
         case NoRoom(reason):
             desk.agenda.add(RetireNode(node=node.id, expect=node.state, why=reason))
         case _:

@@ -24,6 +24,7 @@ class Evictions:
         self._shelf = shelf
         self._leaving = s.nodes.leaving()
         self._leaving_there: dict[ProviderName, Resources] = {}
+        self._in_the_end: dict[PoolKey, tuple[Resources, Resources]] = {}
         self._pools: dict[ProviderName, list[PoolKey]] = {}
         for pool in s.nodes.spare:
             self._pools.setdefault(pool[0], []).append(pool)
@@ -52,7 +53,7 @@ class Evictions:
         there = self._leaving_in(key[0])
         if not self._short(offer, here, there):
             return ()
-        if self._short(offer, here + self._at_most(key), there + self._at_most_in(key[0])):
+        if self._short(offer, *self._once_all_are_gone(key)):
             return None
         chosen: list[Node] = []
         for node in self._candidates(offer, pools):
@@ -65,13 +66,14 @@ class Evictions:
         else:
             return None
         needed = []
-        for node in chosen:
+        for node in chosen[:-1]:
             uses = self._s.nodes.uses(node.id)
             without = left(here, uses) if node.pool == key[1] else here, left(there, uses)
             if self._short(offer, *without):
                 needed.append(node)
             else:
                 here, there = without
+        needed.append(chosen[-1])  # without it the others did not suffice
         for node in needed:
             self._send_away(node)
         return tuple(needed)
@@ -114,7 +116,16 @@ class Evictions:
             amounts = self._all_spare_there[provider] = total(map(self._at_most, self._pools[provider]))
         return amounts
 
+    def _once_all_are_gone(self, key: PoolKey) -> tuple[Resources, Resources]:
+        """Return what will be free besides, in a pool and in its provider, if all spare nodes are sent away too."""
+        amounts = self._in_the_end.get(key)
+        if amounts is None:
+            here = self._leaving.get(key, NONE) + self._at_most(key)
+            amounts = self._in_the_end[key] = here, self._leaving_in(key[0]) + self._at_most_in(key[0])
+        return amounts
+
     def _send_away(self, node: Node) -> None:
+        self._in_the_end.clear()
         if node.provider is not None and node.pool is not None:
             key = (node.provider, node.pool)
             self._leaving[key] = self._leaving.get(key, NONE) + self._s.nodes.uses(node.id)

@@ -26,24 +26,36 @@ from nodepool_ng.model.reason import Code, Reason, Trouble
 from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.settings import PoolLabel, Provider
 from nodepool_ng.model.snapshot import Attempt, AttemptState, Snapshot, freeze_of
+from nodepool_ng.plan.pace import Agenda
 
 LOST_AFTER: Seconds = 30.0
 """A server that the cloud accepted and then does not list for so long is taken for lost."""
 UNKNOWN_GRACE: Seconds = 5.0
 """A create whose answer was lost may still show up in lists for so long before another one is asked for."""
+FAILED_GRACE: Seconds = 2.0
+"""The same where the cloud itself answered that it failed."""
+_AT_WORK = (AttemptState.ASKED, AttemptState.UNKNOWN)
+"""What an attempt is in whose server may be on its way."""
 SCANNED_TYPES = frozenset({"ssh", "network_cli"})
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do until the world changes, or until an instant."""
+    """Nothing to do until the world changes, or until an instant. A `firm` one is ended by nothing else than news of
+    the node itself: its record, its lock, its server, or what became of an action on it."""
 
     until: Timestamp
+    firm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Do:
     action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The cloud is to be asked for a server, as soon as it may be asked for one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +72,16 @@ class NoRoom:
     reason: Reason
 
 
-Progress: TypeAlias = Wait | Do | Booted | Failed | NoRoom
+Progress: TypeAlias = Wait | Do | Ask | Booted | Failed | NoRoom
+
+_ASK = Ask()
 
 
 def progress(s: Snapshot, node: Node) -> Progress:
     """Return what is to be done for a node that is building under our lock."""
+    rests = s.resting.get(node.id)
+    if rests is not None and rests > s.now:
+        return Wait(rests)
     provider, label = configured(s, node)
     if provider is None or label is None:
         return Failed(
@@ -119,6 +136,9 @@ def _with_server(
             return _reachable(s, node, provider, label, server)
         case _ if s.now >= deadline:
             return _late(s, node, provider, server)
+        case ServerStatus.BUILDING | ServerStatus.OTHER:
+            attempt = s.attempts.get(node.attempt) if node.attempt else None
+            return Wait(deadline, firm=attempt is None or attempt.state in _AT_WORK)
         case _:
             return Wait(deadline)
 
@@ -131,6 +151,17 @@ def _late(s: Snapshot, node: Node, provider: Provider, server: Server) -> Progre
     has = f"only {server.addresses.private_ipv4}, which clouds.yaml does not call reachable"
     detail = f"up, but without an address of use: it has {has if server.addresses.private_ipv4 else 'none'}"
     return _again(s, node, provider, detail, Trouble.NETWORK)
+
+
+def ask(agenda: Agenda, node: Node) -> None:
+    """Ask for a node's server, unless its cloud may not be asked for anything more in this pass: what waits for its
+    turn is most of a burst."""
+    assert node.provider is not None
+    assert node.pool is not None
+    assert node.label is not None
+    if agenda.may_ask(node.provider):
+        why = _launching(node)
+        agenda.add(CreateServer(node=node.id, provider=node.provider, pool=node.pool, label=node.label, why=why))
 
 
 def configured(s: Snapshot, node: Node) -> tuple[Provider | None, PoolLabel | None]:
@@ -222,6 +253,7 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
     backoff = s.provider_backoff.get(provider.name)
     facts = s.facts.get(provider.name)
     listed = facts.listed if facts else None
+    told = attempt.since + (FAILED_GRACE if attempt.answered else UNKNOWN_GRACE)
     match attempt.state:
         case AttemptState.FRESH if s.now >= deadline:
             detail = f"no server could be asked for within {provider.launch_timeout:g} s"
@@ -233,21 +265,14 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
         case AttemptState.FRESH if backoff is not None and backoff.until > s.now:
             return Wait(min(backoff.until, deadline))
         case AttemptState.FRESH:
-            assert node.provider is not None
-            assert node.pool is not None
-            assert node.label is not None
-            return Do(
-                CreateServer(
-                    node=node.id, provider=node.provider, pool=node.pool, label=node.label, why=_launching(node)
-                )
-            )
+            return _ASK
         case AttemptState.REFUSED:
             return _again(s, node, provider, attempt.detail, since=attempt.since)
         case AttemptState.NO_CAPACITY:
             return NoRoom(_attempt_failed(node, attempt.detail, Trouble.QUOTA))
         case AttemptState.ASKED if listed is not None and listed >= attempt.since + LOST_AFTER:
             return _again(s, node, provider, "the cloud accepted the server and lost it", Trouble.STATUS)
-        case AttemptState.UNKNOWN if listed is not None and listed >= attempt.since + UNKNOWN_GRACE:
+        case AttemptState.UNKNOWN if listed is not None and listed >= told:
             detail = attempt.detail or "nobody knows whether the cloud was asked"
             return _again(s, node, provider, detail, counted=bool(attempt.detail))
         case _ if listed is None and (facts is None or facts.error is None):
@@ -256,7 +281,10 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
         case _ if s.now >= deadline:
             return _again(s, node, provider, f"no server after {provider.launch_timeout:g} s", Trouble.CREATE_TIMEOUT)
         case AttemptState.UNKNOWN:
-            return Wait(min(deadline, max(attempt.since + UNKNOWN_GRACE, s.now + 1.0)))
+            return Wait(min(deadline, max(told, s.now + 1.0)))
+        case _ if s.now < attempt.since + LOST_AFTER:
+            alone = facts is not None and listed is not None and node.id not in facts.by_node
+            return Wait(min(deadline, attempt.since + LOST_AFTER), firm=alone)
         case _:
             return Wait(deadline)
 

@@ -24,7 +24,7 @@ from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot, drained, freeze_of
 from nodepool_ng.plan.canary import plan_canary
-from nodepool_ng.plan.launch import Do, Failed, NoRoom, Wait, configured, progress
+from nodepool_ng.plan.launch import Ask, Do, Failed, NoRoom, Wait, ask, configured, progress
 from nodepool_ng.plan.pace import Agenda
 from nodepool_ng.plan.static import is_static
 
@@ -40,7 +40,10 @@ def plan_nodes(s: Snapshot, agenda: Agenda) -> None:
     for ghost in sorted(s.ghosts):
         agenda.add(SweepGhost(node=ghost, why=Reason(code=Code.ABANDONED)))
     for node in s.nodes.in_state(NodeState.INIT, NodeState.BUILDING):
-        if _ours_to_mind(s, node):
+        rests = s.resting.get(node.id)
+        if rests is not None and rests > s.now:
+            agenda.look_again(rests)
+        elif _ours_to_mind(s, node):
             _building(s, agenda, node)
     for node in s.nodes.allocated.values():
         if _ours_to_mind(s, node):
@@ -126,10 +129,14 @@ def _warm_building(s: Snapshot, agenda: Agenda, node: Node) -> None:
         agenda.add(RetireNode(node=node.id, expect=node.state, why=_reason(node, Code.REQUEST_GONE)))
         return
     match progress(s, node):
+        case Wait(until, firm=True):
+            agenda.rest(node.id, until)
         case Wait(until):
             agenda.look_again(until)
         case Do(action):
             agenda.add(action)
+        case Ask():
+            ask(agenda, node)
         case Booted(server=server, host_keys=keys):
             agenda.add(RecordReady(node=node.id, server=server, host_keys=keys, why=_reason(node, Code.UP)))
         case Failed(reason) | NoRoom(reason):

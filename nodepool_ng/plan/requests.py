@@ -6,7 +6,7 @@ from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.request import NodeRequest, rank
 from nodepool_ng.model.snapshot import Side
-from nodepool_ng.plan.claimed import go_on
+from nodepool_ng.plan.claimed import go_on, rests
 from nodepool_ng.plan.desk import Desk
 from nodepool_ng.plan.waiting import Queue
 
@@ -71,7 +71,9 @@ def _open(desk: Desk) -> list[NodeRequest]:
             continue
         subject = request_subject(request.id)
         if desk.agenda.free(subject):
-            found.append(request)
+            ours = request.state is RequestState.PENDING and desk.s.request_locks.get(request.id) is Side.OURS
+            if not (ours and rests(desk, request)):
+                found.append(request)
         elif request.state is RequestState.REQUESTED and subject in desk.s.cooling:
             wait = max(desk.s.cooling[subject] - desk.s.now, 0)
             detail = "the last step was lost to somebody else's change"

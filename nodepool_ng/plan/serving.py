@@ -49,6 +49,13 @@ def never(s: Snapshot, ledger: Ledger, pool: Pool, labels: tuple[LabelName, ...]
 
     That the pool has the labels at all is the caller's to know.
     """
+    where = (pool.key, labels)
+    if where not in ledger.ruled_out:
+        ledger.ruled_out[where] = _never(s, ledger, pool, labels)
+    return ledger.ruled_out[where]
+
+
+def _never(s: Snapshot, ledger: Ledger, pool: Pool, labels: tuple[LabelName, ...]) -> Reason | None:
     reason = unable(s, pool, labels)
     if reason is not None:
         return reason

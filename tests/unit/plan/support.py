@@ -156,9 +156,10 @@ class Scene:
         """Add a node that we are building; `since` is when its attempt was asked for."""
         since = changes.pop("since", NOW - 10)
         detail = changes.pop("detail", "")
+        answered = changes.pop("answered", False)
         node = self.node(number, NodeState.BUILDING, **{"lock": Side.OURS, **changes})
         if attempt is not None and node.attempt is not None:
-            self.attempts[node.attempt] = Attempt(state=attempt, since=since, detail=detail)
+            self.attempts[node.attempt] = Attempt(state=attempt, since=since, detail=detail, answered=answered)
         return node
 
     def request(self, number: int, *labels: str, **changes: Any) -> NodeRequest:

@@ -21,12 +21,13 @@ from nodepool_ng.model.action import (
     RetryNode,
     ScanHostKeys,
 )
+from nodepool_ng.model.ids import NodeId
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.reason import Code
 from nodepool_ng.model.server import NO_ADDRESSES
 from nodepool_ng.model.settings import PoolLabel
 from nodepool_ng.model.snapshot import AttemptState, Backoff, Scan, Side
-from nodepool_ng.plan.launch import Do, Failed, NoRoom, Progress, Wait, progress
+from nodepool_ng.plan.launch import LOST_AFTER, Ask, Do, Failed, NoRoom, Progress, Wait, progress
 from tests.unit.plan.support import NOW, Scene, ids, instances
 
 A = AttemptState
@@ -47,6 +48,8 @@ def said(made: Progress) -> str:
             return "retry" if counted else "retry uncounted"
         case Do(action):
             return type(action).__name__
+        case Ask():
+            return "ask"
         case Booted():
             return "booted"
         case Failed(reason):
@@ -58,10 +61,10 @@ def said(made: Progress) -> str:
 @pytest.mark.parametrize(
     ("attempt", "age", "listed", "does"),
     [
-        (A.FRESH, 0, 0, "CreateServer"),
-        (A.FRESH, 500, 0, "CreateServer"),
-        (A.ASKED, 0, 0, "wait 3590"),
-        (A.ASKED, 29, 0, "wait 3590"),
+        (A.FRESH, 0, 0, "ask"),
+        (A.FRESH, 500, 0, "ask"),
+        (A.ASKED, 0, 0, "wait 30"),
+        (A.ASKED, 29, 0, "wait 1"),
         (A.ASKED, 31, 0, "retry"),
         (A.ASKED, 31, 5, "wait 3590"),
         (A.UNKNOWN, 0, 0, "wait 5"),
@@ -79,6 +82,37 @@ def test_without_a_server_it_depends_on_what_became_of_the_call_and_on_lists_sin
     scene.building(1, attempt, since=NOW - age, detail="told so" if attempt is not A.ASKED else "")
     scene.cloud(listed=NOW - listed)
     assert said(step(scene)) == does
+
+
+@pytest.mark.parametrize(("age", "does"), [(0, "wait 2"), (1.5, "wait 1"), (2, "retry")])
+def test_a_cloud_that_says_that_it_failed_is_not_at_it_any_more(scene: Scene, age: float, does: str) -> None:
+    scene.building(1, A.UNKNOWN, since=NOW - age, detail="500 Unexpected API Error", answered=True)
+    assert said(step(scene)) == does
+
+
+def test_nodes_that_wait_for_news_of_themselves_are_found_and_then_not_looked_at(scene: Scene) -> None:
+    scene.pending(1, "small")
+    scene.building(1, A.ASKED, allocated_to="100-0000000001")
+    scene.server(1, "building")
+    scene.building(2, A.ASKED)
+    scene.building(3, A.UNKNOWN, since=NOW, detail="lost")
+    found = scene.plan()
+    assert set(found.resting) == set(ids(1, 2)), "what lists may decide about is looked at"
+    assert found.resting[NodeId(ids(2)[0])] == NOW - 10 + LOST_AFTER
+    scene.more["resting"] = found.resting
+    again = scene.plan()
+    assert (again.actions, again.wake, again.resting) == (found.actions, found.wake, {})
+    scene.server(1, "failed")
+    assert not scene.does(RetryNode), "nobody told the planner that there is news"
+    scene.now = NOW + LOST_AFTER
+    scene.cloud(listed=scene.now)
+    assert [action.node for action in scene.does(RetryNode)] == [*ids(2, 3)], "but none rests for ever"
+
+
+def test_a_node_with_somebody_elses_server_does_not_rest(scene: Scene) -> None:
+    scene.building(1, A.ASKED)
+    scene.server(1, attempt="another", created=NOW - 9)
+    assert not scene.plan().resting
 
 
 def test_an_attempt_that_this_process_does_not_know_may_have_been_asked_for(scene: Scene) -> None:
@@ -243,7 +277,7 @@ def test_a_label_whose_image_went_before_the_cloud_was_asked_fails(scene: Scene)
     scene.building(1, A.FRESH)
     assert said(step(scene)) == "failed no-image"
     scene.upload("ubuntu")
-    assert said(step(scene)) == "CreateServer"
+    assert said(step(scene)) == "ask"
 
 
 @pytest.mark.parametrize(
@@ -254,7 +288,7 @@ def test_a_label_whose_image_went_before_the_cloud_was_asked_fails(scene: Scene)
 def test_a_server_of_another_attempt_or_installation_is_not_this_launchs(scene: Scene, marks: dict[str, Any]) -> None:
     scene.building(1, A.FRESH)
     scene.server(1, **marks)
-    assert said(step(scene)) == "CreateServer"
+    assert said(step(scene)) == "ask"
 
 
 def test_of_two_servers_the_recorded_one_counts_or_else_the_older(scene: Scene) -> None:
