@@ -61,7 +61,9 @@ class Queue:
         shape = (kind, request.reuse, request.tenant_name, reserving, impatient)
         stuck = self._stuck.get(shape)
         if stuck is not None:
-            self._stuck[shape] = self._stuck_too(request, stuck)
+            self._desk.verdicts[request.id] = stuck.verdicts
+            if stuck.offer is not None and not self._reserve(request, stuck.offer):
+                self._stuck[shape] = Stuck(stuck.verdicts)
             return
         if standing.decline and decline(self._desk, request, standing.impossible):
             return
@@ -157,13 +159,6 @@ class Queue:
         if silent and waited < DECIDE_WITHIN:
             self._desk.agenda.look_again(request.state_time + DECIDE_WITHIN)
         return reasons
-
-    def _stuck_too(self, request: NodeRequest, stuck: Stuck) -> Stuck:
-        """Let a request wait like the one before it."""
-        self._desk.verdicts[request.id] = stuck.verdicts
-        if stuck.offer is not None and not self._reserve(request, stuck.offer):
-            return Stuck(stuck.verdicts)
-        return stuck
 
     def _reserve(self, request: NodeRequest, made: Offer) -> bool:
         """Set aside what the request needs, and send spare nodes away where that helps; tell whether for another

@@ -38,13 +38,38 @@ class Line:
 
 
 LINES = (
-    Line(what="hand-out of a ready node, p50", scenario="warm", path="rest.p50", unit="ms", most=10, in_readme=True),
-    Line(what="the same, p95", scenario="warm", path="rest.p95", unit="ms", most=30),
-    Line(what="the same, p99", scenario="warm", path="rest.p99", unit="ms", most=60, in_readme=True),
-    Line(what="the same ÷ the bare ZooKeeper rounds, p50", scenario="warm", path="ratio", most=2),
-    Line(what="under 20 lives a second, p50", scenario="warm", path="busy.p50", unit="ms", most=10),
-    Line(what="the same, p95", scenario="warm", path="busy.p95", unit="ms", most=30),
-    Line(what="50 at once, p99", scenario="warm", path="at_once.p99", unit="ms", most=150, in_readme=True),
+    Line(
+        what="hand-out of a ready node, p50",
+        scenario="warm",
+        of={"ready": 100},
+        path="rest.p50",
+        unit="ms",
+        most=10,
+        in_readme=True,
+    ),
+    Line(what="the same, p95", scenario="warm", of={"ready": 100}, path="rest.p95", unit="ms", most=30),
+    Line(what="the same, p99", scenario="warm", of={"ready": 100}, path="rest.p99", unit="ms", most=60, in_readme=True),
+    Line(what="the same ÷ the bare ZooKeeper rounds, p50", scenario="warm", of={"ready": 100}, path="ratio", most=2),
+    Line(what="under 20 lives a second, p50", scenario="warm", of={"ready": 100}, path="busy.p50", unit="ms", most=10),
+    Line(what="the same, p95", scenario="warm", of={"ready": 100}, path="busy.p95", unit="ms", most=30),
+    *(
+        Line(what=what, scenario="warm", of={"ready": 800}, path=path, unit="ms", most=most)
+        for what, path, most in (
+            ("one of 800 ready, p50", "rest.p50", 10),
+            ("the same, p99", "rest.p99", 60),
+            ("the same under 20 lives a second, p50", "busy.p50", 10),
+            ("the same, p95", "busy.p95", 30),
+        )
+    ),
+    Line(
+        what="50 at once, p99",
+        scenario="warm",
+        of={"ready": 100},
+        path="at_once.p99",
+        unit="ms",
+        most=150,
+        in_readme=True,
+    ),
     Line(
         what="500 cold at once ÷ the limit",
         scenario="burst",
@@ -73,6 +98,10 @@ LINES = (
     ),
     Line(what="threads at most", scenario="burst", of={"boot": 5.0}, path="threads", most=75),
     Line(what="memory at most", scenario="burst", of={"boot": 5.0}, path="memory", unit="MiB", most=130),
+    Line(what="800 cold over 4 clouds ÷ the limit", scenario="fill", of={"boot": 5.0}, path="ratio", most=1.5),
+    Line(what="the same where a boot takes 60 s", scenario="fill", of={"boot": 60.0}, path="ratio", most=1.05),
+    Line(what="threads with 800 ready, at rest", scenario="rest", path="threads", most=35),
+    Line(what="memory with 800 ready, at most", scenario="rest", path="peak", unit="MiB", most=130),
     Line(
         what="60 jobs all the time: share of the ideal",
         scenario="churn",
@@ -95,6 +124,35 @@ LINES = (
         in_readme=True,
     ),
     Line(what="the least that a script takes for it", scenario="floor", path="both", scale=1000, unit="ms"),
+    *(
+        line
+        for slots, quota, least, wait in ((180, 234, 0.97, 6), (180, 180, 0.95, 8), (800, 1000, 0.97, 6))
+        for line in (
+            Line(
+                what=f"{slots} jobs of 10–50 s, quota {quota}: share of the ideal",
+                scenario="churn",
+                of={"slots": slots, "quota": quota},
+                path="share_of_ideal",
+                least=least,
+            ),
+            Line(
+                what="the same: median wait",
+                scenario="churn",
+                of={"slots": slots, "quota": quota},
+                path="median_wait",
+                unit="s",
+                most=wait,
+            ),
+            Line(
+                what="the same: launcher CPU a life",
+                scenario="churn",
+                of={"slots": slots, "quota": quota},
+                path="cpu_per_1000",
+                unit="ms",
+                most=8,
+            ),
+        )
+    ),
     Line(
         what="killed in a burst: until the last request",
         scenario="restart",
