@@ -2,10 +2,13 @@
 nothing.
 
 Run it as `python -m tests.bench.bare_burst NODEPOOL_YAML`: it has a process of its own, as a launcher has, says when it
-is there, and serves each request with a server of the one label there is. It uses the same client, driver and
-codec, as many threads, and looks at the cloud as often.
+is there, and serves each request with a server of the one label there is, of its providers in turn. It uses the same
+client, driver and codec, as many threads, and looks at the clouds as often.
 """
 
+from __future__ import annotations
+
+import itertools
 import json
 import queue
 import sys
@@ -49,10 +52,23 @@ THERE = "there"
 """The line that tells that requests may come."""
 
 
+class _Site:
+    """One provider."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.pool: Pool = next(iter(provider.pools.values()))
+        self.label: PoolLabel = next(iter(self.pool.labels.values()))
+        self.driver: Driver = make(provider)
+        self.threads = ThreadPoolExecutor(MOST_THREADS)
+        self.booting: dict[ServerId, _Served] = {}
+
+
 @dataclass(slots=True)
 class _Served:
     """A request on its way, and what was made for it."""
 
+    site: _Site
     path: str
     record: dict[str, Any]
     request_lock: str = ""
@@ -65,18 +81,15 @@ class BareBurst:
 
     def __init__(self, settings: Settings) -> None:
         assert settings.zookeeper is not None
-        self._provider: Provider = next(iter(settings.providers.values()))
-        self._pool: Pool = next(iter(self._provider.pools.values()))
-        self._label: PoolLabel = next(iter(self._pool.labels.values()))
-        self._driver: Driver = make(self._provider)
+        self._sites = [_Site(provider) for provider in settings.providers.values()]
+        self._turns = itertools.cycle(self._sites)
         self._store = KazooStore(settings.zookeeper)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._threads = ThreadPoolExecutor(MOST_THREADS)
-        self._booting: dict[ServerId, _Served] = {}
 
     def run(self) -> None:
-        self._driver.connect()
-        self._driver.capacity(time.time())
+        for site in self._sites:
+            site.driver.connect()
+            site.driver.capacity(time.time())
         self._store.watch((paths.REQUESTS,), self._hear)
         self._store.start()
         while True:
@@ -103,14 +116,14 @@ class BareBurst:
         return lambda answers: self._inbox.put(lambda: go_on(answers[0]))
 
     def _claim(self, path: str, got: Got) -> None:
-        served = _Served(path, json.loads(got.data))
+        served = _Served(next(self._turns), path, json.loads(got.data))
         lock = f"{paths.REQUEST_LOCKS}/{path.rpartition('/')[2]}"
         served.record |= {"state": "pending", "state_time": time.time()}
         ops = (
             Create(lock),
             Create(f"{lock}/{CONTENDER}", ephemeral=True, sequence=True),
             Set(path, json.dumps(served.record).encode()),
-            Create(paths.NEW_NODE, self._node(NodeState.INIT, ""), sequence=True),
+            Create(paths.NEW_NODE, _node(served.site, NodeState.INIT, ""), sequence=True),
         )
         self._store.submit([Commit(ops)], self._told(lambda made: self._lock(served, made)))
 
@@ -120,35 +133,39 @@ class BareBurst:
         ops = (
             Create(directory),
             Create(f"{directory}/{CONTENDER}", ephemeral=True, sequence=True),
-            Set(served.node, self._node(NodeState.BUILDING, "")),
+            Set(served.node, _node(served.site, NodeState.BUILDING, "")),
         )
         self._store.submit([Commit(ops)], self._told(lambda locked: self._create(served, locked)))
 
     def _create(self, served: _Served, locked: Committed) -> None:
         served.node_lock = str(locked.results[1])
-        order = order_of(self._provider, self._pool, self._label, served.node.rpartition("/")[2])
-        asked = self._threads.submit(self._driver.create_server, order)
+        site = served.site
+        order = order_of(site.provider, site.pool, site.label, served.node.rpartition("/")[2])
+        asked = site.threads.submit(site.driver.create_server, order)
         asked.add_done_callback(lambda done: self._inbox.put(lambda: self._asked(served, done.result())))
 
     def _asked(self, served: _Served, server: ServerId) -> None:
-        self._store.submit([Commit((Set(served.node, self._node(NodeState.BUILDING, server)),))], lambda answers: None)
-        if not self._booting:
-            self._look(None)
-        self._booting[server] = served
+        site, record = served.site, _node(served.site, NodeState.BUILDING, server)
+        self._store.submit([Commit((Set(served.node, record),))], lambda answers: None)
+        if not site.booting:
+            self._look(site, None)
+        site.booting[server] = served
 
-    def _look(self, since: float | None) -> None:
+    def _look(self, site: _Site, since: float | None) -> None:
         began = time.time()
-        listing = self._threads.submit(self._driver.list_servers, since, began)
-        listing.add_done_callback(lambda done: self._inbox.put(lambda: self._listed(done.result().servers, began)))
+        listing = site.threads.submit(site.driver.list_servers, since, began)
+        listing.add_done_callback(
+            lambda done: self._inbox.put(lambda: self._listed(site, done.result().servers, began))
+        )
 
-    def _listed(self, servers: Any, began: float) -> None:
+    def _listed(self, site: _Site, servers: Any, began: float) -> None:
         for server in servers:
-            if server.status is ServerStatus.ACTIVE and server.id in self._booting:
-                self._fulfil(self._booting.pop(server.id), server.id)
-        if self._booting:
+            if server.status is ServerStatus.ACTIVE and server.id in site.booting:
+                self._fulfil(site.booting.pop(server.id), server.id)
+        if site.booting:
             again = threading.Timer(
                 max(began + LIST_FOR_REQUESTS_EVERY - time.time(), 0),
-                lambda: self._inbox.put(lambda: self._look(began)),
+                lambda: self._inbox.put(lambda: self._look(site, began)),
             )
             again.daemon = True
             again.start()
@@ -157,25 +174,26 @@ class BareBurst:
         nodes = [served.node.rpartition("/")[2]]
         served.record |= {"state": "fulfilled", "nodes": nodes, "state_time": time.time()}
         ops = (
-            Set(served.node, self._node(NodeState.READY, server)),
+            Set(served.node, _node(served.site, NodeState.READY, server)),
             Delete(served.node_lock),
             Set(served.path, json.dumps(served.record).encode()),
             Delete(served.request_lock),
         )
         self._store.submit([Commit(ops)], lambda answers: None)
 
-    def _node(self, state: NodeState, server: str) -> bytes:
-        return encode_node(
-            Node(
-                id=NodeId(""),
-                state=state,
-                state_time=time.time(),
-                provider=self._provider.name,
-                pool=self._pool.name,
-                labels=(self._label.name,),
-                external_id=server or None,
-            )
+
+def _node(site: _Site, state: NodeState, server: str) -> bytes:
+    return encode_node(
+        Node(
+            id=NodeId(""),
+            state=state,
+            state_time=time.time(),
+            provider=site.provider.name,
+            pool=site.pool.name,
+            labels=(site.label.name,),
+            external_id=server or None,
         )
+    )
 
 
 def order_of(provider: Provider, pool: Pool, label: PoolLabel, number: str) -> ServerOrder:

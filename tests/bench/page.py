@@ -86,6 +86,7 @@ LINES = (
         path="ratio",
         most=1.05,
     ),
+    Line(what="the least that a script takes for it", scenario="floor", path="burst_slow.ratio"),
     Line(what="ZooKeeper operations of each", scenario="burst", of={"boot": 5.0}, path="operations", most=12),
     Line(what="API calls of each", scenario="burst", of={"boot": 5.0}, path="api_calls", most=1, in_readme=True),
     Line(what="launcher CPU of each", scenario="burst", of={"boot": 5.0}, path="cpu_per_1000", unit="ms", most=5),
@@ -99,11 +100,13 @@ LINES = (
     Line(what="threads at most", scenario="burst", of={"boot": 5.0}, path="threads", most=75),
     Line(what="memory at most", scenario="burst", of={"boot": 5.0}, path="memory", unit="MiB", most=130),
     Line(what="800 cold over 4 clouds ÷ the limit", scenario="fill", of={"boot": 5.0}, path="ratio", most=1.5),
+    Line(what="the least that a script takes for it", scenario="floor", path="fill.ratio"),
     Line(what="the same where a boot takes 60 s", scenario="fill", of={"boot": 60.0}, path="ratio", most=1.05),
+    Line(what="the least that a script takes for it", scenario="floor", path="fill_slow.ratio"),
     Line(what="threads with 800 ready, at rest", scenario="rest", path="threads", most=35),
     Line(what="memory with 800 ready, at most", scenario="rest", path="peak", unit="MiB", most=130),
     Line(
-        what="60 jobs all the time: share of the ideal",
+        what="60 jobs all the time: share of what is allowed",
         scenario="churn",
         of={"slots": 60},
         path="share_of_ideal",
@@ -129,7 +132,7 @@ LINES = (
         for slots, quota, least, wait in ((180, 234, 0.97, 6), (180, 180, 0.95, 8), (800, 1000, 0.97, 6))
         for line in (
             Line(
-                what=f"{slots} jobs of 10–50 s, quota {quota}: share of the ideal",
+                what=f"{slots} jobs of 10–50 s, quota {quota}: share of what is allowed",
                 scenario="churn",
                 of={"slots": slots, "quota": quota},
                 path="share_of_ideal",
