@@ -8,6 +8,7 @@ leaves out. Pools of other software keep a target of their own; their nodes coun
 
 import functools
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 from nodepool_ng.model.action import Launch, LaunchNodes, warm_subject
@@ -51,7 +52,7 @@ def _fill(desk: Desk, label: Label) -> None:
     if ready >= label.min_ready:
         return
     places = _places(desk, label, have)
-    for place, count in _division(desk, label, places, have):
+    for place, count in division(desk, label, places, have):
         if place.ours:
             pool = desk.s.settings.providers[place.key[0]].pools[place.key[1]]
             _launch(desk, pool, label, ready, count)
@@ -110,12 +111,23 @@ def _most_elsewhere(desk: Desk, key: PoolKey, label: LabelName) -> float | None:
     return 0 if barred or key in desk.registry.paused_keys else math.inf
 
 
-def _division(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey, int]) -> list[tuple[Place, int]]:
+def division(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey, int]) -> list[tuple[Place, int]]:
     """Return who launches how many of the missing nodes.
 
     Places are given to pools one by one. A pool's own places are filled by what it has; what is too much somewhere
     fills the first of the places that are left empty. A pool of ours that is passed over for want of room is short.
     """
+    entrants = tuple((place.priority, place.key) for place in places)
+    first = _first_choices(label.name, label.min_ready, entrants)
+    nobody_elsewhere = sum(have.values()) == sum(place.have for place in places)
+    if nobody_elsewhere and all(p.have <= count <= p.most for p, count in zip(places, first, strict=True)):
+        # Nobody is full and nobody has too much, so that each makes up the places that are its first.
+        return [(p, count - p.have) for p, count in zip(places, first, strict=True) if count > p.have]
+    return one_by_one(desk, label, places, have)
+
+
+def one_by_one(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey, int]) -> list[tuple[Place, int]]:
+    """Go through the places in their order, as `division` says."""
     entrants = tuple((place.priority, place.key) for place in places)
     given: dict[PoolKey, int] = {}
     empty: list[Place] = []
@@ -136,6 +148,13 @@ def _division(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey,
     for place in empty[surplus:]:
         counts[place.key] = counts.get(place.key, 0) + 1
     return [(place, counts[place.key]) for place in places if place.key in counts]
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def _first_choices(name: LabelName, count: int, entrants: tuple[tuple[int, PoolKey], ...]) -> tuple[int, ...]:
+    """Return how many of a label's places each pool is the first choice for."""
+    chosen = Counter(_ranks(f"{name}/{number}", entrants)[0] for number in range(count)) if entrants else Counter[int]()
+    return tuple(chosen[position] for position in range(len(entrants)))
 
 
 @functools.lru_cache(maxsize=1 << 14)

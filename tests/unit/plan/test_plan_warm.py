@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import random
+
 import pytest
 
 from nodepool_ng.model.action import Claim, LaunchNodes
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.server import LabelFacts
-from nodepool_ng.model.settings import PoolLabel
+from nodepool_ng.model.settings import Label, PoolLabel
 from nodepool_ng.model.snapshot import Side
+from nodepool_ng.plan.desk import laid_out
+from nodepool_ng.plan.pace import Agenda
+from nodepool_ng.plan.warm import Place, division, one_by_one
 from tests.unit.plan.support import NEEDS, NOW, Scene, ids, instances
 
 
@@ -250,3 +256,27 @@ def test_a_node_taken_from_the_warm_pool_is_replaced(scene: Scene) -> None:
     scene.request(1, "small", state="fulfilled", nodes=ids(1))
     scene.node(1, allocated_to="100-0000000001")
     assert warm(scene) == {"acme/main": 1}
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_places_are_divided_alike_whether_anybody_is_full_or_not(scene: Scene, seed: int) -> None:
+    rng = random.Random(seed)
+    label = Label(name="small", min_ready=rng.choice((1, 5, 40)))  # type: ignore[arg-type]
+    keys = [("acme", f"pool-{number}") for number in range(rng.randint(0, 4))]
+    have = {key: rng.randint(0, 1 + label.min_ready // 3) for key in keys}
+    if rng.random() < 0.3:
+        have["elsewhere", "old"] = 1
+    places = [
+        Place(
+            key=key,  # type: ignore[arg-type]
+            priority=rng.choice((1, 1, 2)),
+            have=have[key],
+            most=rng.choice((math.inf, have[key] + rng.randint(0, label.min_ready))),
+            ours=rng.random() < 0.8,
+        )
+        for key in keys
+    ]
+    desks = [laid_out(scene.snapshot(), Agenda(scene.snapshot())) for _ in range(2)]
+    answers = [how(desk, label, places, have) for how, desk in zip((division, one_by_one), desks, strict=True)]  # type: ignore[arg-type]
+    assert answers[0] == answers[1]
+    assert desks[0].short == desks[1].short
