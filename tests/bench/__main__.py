@@ -22,6 +22,7 @@ SCENARIOS = (
     "fill",
     "churn",
     "floor",
+    "seeing",
     "storm",
     "refusing",
     "restart",

@@ -1,9 +1,10 @@
 """The floor of a burst: a script that makes the calls and writes which many requests at once ask for, and decides
 nothing.
 
-Run it as `python -m tests.bench.bare_burst NODEPOOL_YAML`: it has a process of its own, as a launcher has, says when it
-is there, and serves each request with a server of the one label there is, of its providers in turn. It uses the same
-client, driver and codec, as many threads, and looks at the clouds as often.
+Run it as `python -m tests.bench.bare_burst NODEPOOL_YAML [seeing]`: it has a process of its own, as a launcher has,
+says when it is there, and serves each request with a server of the one label there is, of its providers in turn. It
+uses the same client, driver and codec, as many threads, and looks at the clouds as often. A `seeing` one also keeps a
+mirror of the whole tree, as a launcher has to, and hears of requests from that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -30,26 +31,30 @@ from nodepool_ng.model.server import ServerStatus
 from nodepool_ng.model.settings import Pool, PoolLabel, Provider, Settings
 from nodepool_ng.plan.looks import LIST_FOR_REQUESTS_EVERY
 from nodepool_ng.zk import paths
+from nodepool_ng.zk.changes import Entry, RequestChange, SessionChange
 from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.codec import encode_node
+from nodepool_ng.zk.mirror import Message, Mirror
 from nodepool_ng.zk.store import (
+    Answers,
     Changed,
     Commit,
     Committed,
     Create,
     Delete,
     Get,
-    Got,
     Kind,
     News,
     SessionNews,
     SessionState,
     Set,
+    Verb,
 )
 from tests.bench.bare import CONTENDER
 
 THERE = "there"
 """The line that tells that requests may come."""
+SEEING = "seeing"
 
 
 class _Site:
@@ -90,7 +95,7 @@ class BareBurst:
         for site in self._sites:
             site.driver.connect()
             site.driver.capacity(time.time())
-        self._store.watch((paths.REQUESTS,), self._hear)
+        self._listen()
         self._store.start()
         while True:
             letters = [self._inbox.get()]
@@ -100,23 +105,31 @@ class BareBurst:
                 for letter in letters:
                     letter()
 
+    def _listen(self) -> None:
+        self._store.watch((paths.REQUESTS,), self._hear)
+
+    def _submit(self, verbs: Sequence[Verb], done: Callable[[Answers], None]) -> None:
+        self._store.submit(verbs, done)
+
     def _hear(self, news: News) -> None:
         match news:
             case SessionNews(SessionState.CONNECTED):
-                above = (paths.ROOT, paths.NODES, paths.REQUESTS, paths.REQUEST_LOCKS)
-                self._store.submit(
-                    [Commit((Create(path),)) for path in above], lambda answers: print(THERE, flush=True)
-                )
+                self._prepare()
             case Changed(path, Kind.CREATED) if path != paths.REQUESTS:
-                self._inbox.put(lambda: self._store.submit([Get(path)], self._told(lambda got: self._claim(path, got))))
+                claim = self._told(lambda got: self._claim(path, json.loads(got.data)))
+                self._inbox.put(lambda: self._submit([Get(path)], claim))
             case _:
                 pass
+
+    def _prepare(self) -> None:
+        above = (paths.ROOT, paths.NODES, paths.REQUESTS, paths.REQUEST_LOCKS)
+        self._store.submit([Commit((Create(path),)) for path in above], lambda answers: print(THERE, flush=True))
 
     def _told(self, go_on: Callable[[Any], None]) -> Callable[[Any], None]:
         return lambda answers: self._inbox.put(lambda: go_on(answers[0]))
 
-    def _claim(self, path: str, got: Got) -> None:
-        served = _Served(next(self._turns), path, json.loads(got.data))
+    def _claim(self, path: str, record: dict[str, Any]) -> None:
+        served = _Served(next(self._turns), path, record)
         lock = f"{paths.REQUEST_LOCKS}/{path.rpartition('/')[2]}"
         served.record |= {"state": "pending", "state_time": time.time()}
         ops = (
@@ -125,7 +138,7 @@ class BareBurst:
             Set(path, json.dumps(served.record).encode()),
             Create(paths.NEW_NODE, _node(served.site, NodeState.INIT, ""), sequence=True),
         )
-        self._store.submit([Commit(ops)], self._told(lambda made: self._lock(served, made)))
+        self._submit([Commit(ops)], self._told(lambda made: self._lock(served, made)))
 
     def _lock(self, served: _Served, made: Committed) -> None:
         _, served.request_lock, _, served.node = (str(result) for result in made.results)
@@ -135,7 +148,7 @@ class BareBurst:
             Create(f"{directory}/{CONTENDER}", ephemeral=True, sequence=True),
             Set(served.node, _node(served.site, NodeState.BUILDING, "")),
         )
-        self._store.submit([Commit(ops)], self._told(lambda locked: self._create(served, locked)))
+        self._submit([Commit(ops)], self._told(lambda locked: self._create(served, locked)))
 
     def _create(self, served: _Served, locked: Committed) -> None:
         served.node_lock = str(locked.results[1])
@@ -146,7 +159,7 @@ class BareBurst:
 
     def _asked(self, served: _Served, server: ServerId) -> None:
         site, record = served.site, _node(served.site, NodeState.BUILDING, server)
-        self._store.submit([Commit((Set(served.node, record),))], lambda answers: None)
+        self._submit([Commit((Set(served.node, record),))], lambda answers: None)
         if not site.booting:
             self._look(site, None)
         site.booting[server] = served
@@ -179,7 +192,32 @@ class BareBurst:
             Set(served.path, json.dumps(served.record).encode()),
             Delete(served.request_lock),
         )
-        self._store.submit([Commit(ops)], lambda answers: None)
+        self._submit([Commit(ops)], lambda answers: None)
+
+
+class SeeingBurst(BareBurst):
+    """The same, with a mirror of the whole tree: what it costs to know, too."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._mirror = Mirror(self._store, lambda message: self._inbox.put(lambda: self._take(message)))
+
+    def _listen(self) -> None:
+        self._mirror.start()
+
+    def _submit(self, verbs: Sequence[Verb], done: Callable[[Answers], None]) -> None:
+        self._mirror.submit(verbs, done)
+
+    def _take(self, message: Message) -> None:
+        for change in self._mirror.take(message):
+            match change:
+                case SessionChange(SessionNews(SessionState.CONNECTED)):
+                    self._prepare()
+                case RequestChange(before=None, after=Entry(record=request)):
+                    record = {"node_types": [*request.labels], "requestor": request.requestor, "declined_by": []}
+                    self._claim(paths.request(request.id), record)
+                case _:
+                    pass
 
 
 def _node(site: _Site, state: NodeState, server: str) -> bytes:
@@ -211,4 +249,5 @@ def order_of(provider: Provider, pool: Pool, label: PoolLabel, number: str) -> S
 
 
 if __name__ == "__main__":
-    BareBurst(load(sys.argv[1]).settings).run()
+    kind = SeeingBurst if SEEING in sys.argv[2:] else BareBurst
+    kind(load(sys.argv[1]).settings).run()

@@ -47,7 +47,7 @@ def run(*, quick: bool, beside: bool) -> dict[str, object]:
         (f"both on an idle machine (÷ {slow:.1f})", (calls + operations) / slow * 1000, ""),
     ]
     for name, clouds, count in BURSTS[:1] if quick else BURSTS:
-        burst = figures[name] = _burst(clouds, QUICK if quick else count)
+        burst = figures[name] = serve(clouds, QUICK if quick else count)
         rows += [
             (
                 f"{burst['count']} cold at once, {clouds.count} providers, boot {clouds.boot:g} s: seconds",
@@ -117,10 +117,10 @@ def _operations(it: Stage) -> Callable[[int], None]:
     return live
 
 
-def _burst(clouds: Clouds, count: int) -> dict[str, float]:
+def serve(clouds: Clouds, count: int, *options: str) -> dict[str, float]:
     """Let a script serve so many requests at once."""
     with stage(Product.OURS, clouds, start=False) as it:
-        it.launcher.argv = [sys.executable, "-m", bare_burst.__name__, str(it.place.config)]
+        it.launcher.argv = [sys.executable, "-m", bare_burst.__name__, str(it.place.config), *options]
         it.launcher.start()
         wait_for(lambda: bare_burst.THERE in it.launcher.log.read_text().splitlines(), "the script is there")
         (life,) = it.jobs.ask(["small"], 0.0)
