@@ -59,6 +59,8 @@ class Server:
     host_id: str | None = None
     created: Timestamp | None = None
     fault: str | None = None
+    unplaced: bool = False
+    """The fault says that no host took it: for a while the cloud would say so again."""
     no_capacity: bool = False
     """The fault says that the cloud had no room (a quota), not that this server is broken."""
     deleting: bool = False

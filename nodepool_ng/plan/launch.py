@@ -33,7 +33,11 @@ LOST_AFTER: Seconds = 30.0
 UNKNOWN_GRACE: Seconds = 5.0
 """A create whose answer was lost may still show up in lists for so long before another one is asked for."""
 FAILED_GRACE: Seconds = 2.0
-"""The same where the cloud itself answered that it failed."""
+"""The same where the cloud itself answered that it failed, after the first attempt; twice as long after each more."""
+UNPLACED_PAUSE: Seconds = 5.0
+"""From the first attempt for which the cloud found no host to the next; twice as long after each more. Hosts take a
+while to come back after an outage, and attempts must not be used up before."""
+LONGEST_PAUSE: Seconds = 30.0
 _AT_WORK = (AttemptState.ASKED, AttemptState.UNKNOWN)
 """What an attempt is in whose server may be on its way."""
 SCANNED_TYPES = frozenset({"ssh", "network_cli"})
@@ -125,7 +129,10 @@ def _with_server(
             return NoRoom(_attempt_failed(node, server.fault or "no capacity", Trouble.CAPACITY))
         case ServerStatus.FAILED:
             detail = f"the server went to ERROR: {server.fault or 'no reason given'}"
-            return _again(s, node, provider, detail, Trouble.STATUS)
+            attempt = s.attempts.get(node.attempt) if node.attempt else None
+            asked = attempt.since if attempt is not None else node.state_time
+            since = asked if server.unplaced else None
+            return _again(s, node, provider, detail, Trouble.STATUS, since=since, pause=UNPLACED_PAUSE)
         case ServerStatus.DELETED:
             return _again(s, node, provider, "somebody deleted the server", Trouble.STATUS)
         case ServerStatus.BUILDING if server.step and s.now < deadline:
@@ -253,7 +260,7 @@ def _unseen(s: Snapshot, node: Node, provider: Provider, label: PoolLabel, deadl
     backoff = s.provider_backoff.get(provider.name)
     facts = s.facts.get(provider.name)
     listed = facts.listed if facts else None
-    told = attempt.since + (FAILED_GRACE if attempt.answered else UNKNOWN_GRACE)
+    told = attempt.since + (_longer(FAILED_GRACE, node.attempts) if attempt.answered else UNKNOWN_GRACE)
     match attempt.state:
         case AttemptState.FRESH if s.now >= deadline:
             detail = f"no server could be asked for within {provider.launch_timeout:g} s"
@@ -348,16 +355,22 @@ def _again(
     trouble: Trouble = Trouble.UNKNOWN,
     *,
     since: Timestamp | None = None,
+    pause: Seconds = 1.0,
     counted: bool = True,
 ) -> Progress:
     """Try once more, after a pause that grows from one refusal (at `since`) to the next; an attempt that failed only
     because a launcher died is not counted."""
     if counted and node.attempts >= max(provider.launch_retries, 1):
         return Failed(replace(_attempt_failed(node, detail, trouble), code=Code.LAUNCH_FAILED))
-    pause = min(2.0 ** (node.attempts - 1), 30.0) if since is not None else 0.0
-    if since is not None and s.now < since + pause:
-        return Wait(since + pause)
+    due = since + _longer(pause, node.attempts) if since is not None else s.now
+    if s.now < due:
+        return Wait(due)
     return Do(RetryNode(node=node.id, counted=counted, why=_attempt_failed(node, detail, trouble)))
+
+
+def _longer(first: Seconds, attempts: int) -> Seconds:
+    """Return a pause after so many attempts: twice as long from one to the next, within limits."""
+    return min(first * 2.0 ** (attempts - 1), LONGEST_PAUSE)
 
 
 def _attempt_failed(node: Node, detail: str, trouble: Trouble) -> Reason:

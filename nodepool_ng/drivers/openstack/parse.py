@@ -14,7 +14,7 @@ from types import MappingProxyType
 from nodepool_ng.drivers import MARK_ATTEMPT, MARK_INSTALLATION, MARK_NODE, MARK_PROVIDER
 from nodepool_ng.drivers.openstack.labels import Flavor, amounts
 from nodepool_ng.drivers.openstack.networks import NetworkFacts
-from nodepool_ng.drivers.openstack.refusal import says_no_room
+from nodepool_ng.drivers.openstack.refusal import says_no_host, says_no_room
 from nodepool_ng.drivers.openstack.wire import RawAddress, RawServer
 from nodepool_ng.model.ids import AttemptId, InstallationId, NodeId, ProviderName, ServerId, Timestamp
 from nodepool_ng.model.quota import ONE_INSTANCE, Resources
@@ -67,6 +67,7 @@ def server_of(raw: RawServer, facts: Facts) -> Server:
         host_id=raw.get("hostId") or None,
         created=_instant(raw.get("created")),
         fault=fault,
+        unplaced=status is ServerStatus.FAILED and fault is not None and says_no_host(fault),
         no_capacity=status is ServerStatus.FAILED and fault is not None and says_no_room(fault),
         deleting=raw.get("OS-EXT-STS:task_state") in DELETING_TASKS,
         resources=_resources(raw, facts),

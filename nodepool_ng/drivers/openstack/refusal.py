@@ -20,6 +20,9 @@ NO_ROOM = (
 """A text that has all the parts of one row (in any case) says that a quota is used up. Seen: Nova's "Quota exceeded
 for cores", its "exceeds … quota" in faults, Cinder's "exceeded for quota 'volumes'", Neutron's "Quota exceeded for
 resources", Nova's "Maximum number of ports exceeded"."""
+NO_HOST = "no valid host"
+"""Nova's words, in any case, where its scheduler found none. That all are full, or that they have not reported to it
+since an outage, it does not tell apart."""
 
 
 class BadRequest(Refused):
@@ -30,6 +33,11 @@ def says_no_room(text: str) -> bool:
     """Tell whether an error's text says that there is no capacity."""
     lower = text.lower()
     return any(all(part in lower for part in row) for row in NO_ROOM)
+
+
+def says_no_host(text: str) -> bool:
+    """Tell whether a fault's text says that there was no host for a server."""
+    return NO_HOST in text.lower()
 
 
 def seconds(retry_after: str | None, now: float) -> float | None:

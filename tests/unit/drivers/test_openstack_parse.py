@@ -66,16 +66,18 @@ def test_marks_come_from_the_metadata():
 
 
 @pytest.mark.parametrize(
-    ("status", "fault", "no_capacity"),
+    ("status", "fault", "no_capacity", "unplaced"),
     [
-        ("ERROR", "Build aborted: exceeds allowed quota", True),
-        ("ERROR", "No valid host was found.", False),
-        ("ACTIVE", "it exceeded a quota, long ago", False),
+        ("ERROR", "Build aborted: exceeds allowed quota", True, False),
+        ("ERROR", "No valid host was found. There are not enough hosts available.", False, True),
+        ("ERROR", "Build of instance aborted: Unknown error", False, False),
+        ("ACTIVE", "it exceeded a quota, long ago", False, False),
+        ("ACTIVE", "No valid host was found, long ago", False, False),
     ],
 )
-def test_a_fault_tells_a_full_cloud_from_a_broken_server(status, fault, no_capacity):
+def test_a_fault_tells_a_full_cloud_from_a_broken_server(status, fault, no_capacity, unplaced):
     server = server_of(raw(status=status, fault={"message": fault, "code": 500}), Facts())
-    assert (server.fault, server.no_capacity) == (fault, no_capacity)
+    assert (server.fault, server.no_capacity, server.unplaced) == (fault, no_capacity, unplaced)
 
 
 @pytest.mark.parametrize(

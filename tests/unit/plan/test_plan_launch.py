@@ -84,9 +84,24 @@ def test_without_a_server_it_depends_on_what_became_of_the_call_and_on_lists_sin
     assert said(step(scene)) == does
 
 
-@pytest.mark.parametrize(("age", "does"), [(0, "wait 2"), (1.5, "wait 1"), (2, "retry")])
-def test_a_cloud_that_says_that_it_failed_is_not_at_it_any_more(scene: Scene, age: float, does: str) -> None:
-    scene.building(1, A.UNKNOWN, since=NOW - age, detail="500 Unexpected API Error", answered=True)
+@pytest.mark.parametrize(
+    ("attempts", "age", "does"),
+    [(1, 0, "wait 2"), (1, 1.5, "wait 1"), (1, 2, "retry"), (2, 2, "wait 2"), (2, 4, "retry")],
+)
+def test_a_cloud_that_says_that_it_failed_is_not_at_it_any_more(
+    scene: Scene, attempts: int, age: float, does: str
+) -> None:
+    scene.building(1, A.UNKNOWN, since=NOW - age, detail="500 Unexpected API Error", answered=True, attempts=attempts)
+    assert said(step(scene)) == does
+
+
+@pytest.mark.parametrize(
+    ("attempts", "age", "does"),
+    [(1, 1, "wait 4"), (1, 5, "retry"), (2, 5, "wait 5"), (2, 10, "retry"), (3, 1, "failed launch-failed")],
+)
+def test_attempts_are_not_used_up_while_no_host_is_there(scene: Scene, attempts: int, age: float, does: str) -> None:
+    scene.building(1, A.ASKED, since=NOW - age, attempts=attempts)
+    scene.server(1, "failed", fault="No valid host was found.", unplaced=True)
     assert said(step(scene)) == does
 
 
