@@ -88,10 +88,10 @@ def measure(product: Product, slots: int, share: float, *, quick: bool) -> dict[
 
 
 def running(life: Life, began: float, ended: float) -> float:
-    """Return for how many seconds of a stretch of time a job was running."""
+    """Return for how many seconds of a stretch of time a job had its node, its client's own rounds included."""
     if not life.answered or life.failed:
         return 0.0
-    return max(min(life.answered + life.seconds, ended) - max(life.answered, began), 0.0)
+    return max(min(life.ended or ended, ended) - max(life.answered, began), 0.0)
 
 
 class Load:
