@@ -14,7 +14,15 @@ import click
 import nodepool_ng
 from nodepool_ng.config import ConfigError, Loaded, clouds_files, load, render
 from nodepool_ng.config.exposure import exposed, secret_files
-from nodepool_ng.daemon.process import AlreadyRunning, PidFile, absolute, block_signals, in_foreground, into_background
+from nodepool_ng.daemon.process import (
+    AlreadyRunning,
+    PidFile,
+    absolute,
+    block_signals,
+    in_foreground,
+    into_background,
+    share_one_heap,
+)
 from nodepool_ng.telemetry import logs
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -103,6 +111,7 @@ def starting(daemon: Daemon, typed: Typed) -> Iterator[Start]:
     secure, log_config, pid = map(absolute, (typed.secure, typed.log_config, typed.pid))
     let_go = in_foreground if stays else into_background()
     block_signals(daemon.signals)
+    share_one_heap()
     try:
         if log_config is not None:
             logs.from_file(log_config)

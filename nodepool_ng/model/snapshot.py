@@ -206,6 +206,12 @@ class Snapshot:
     """Subjects of actions that just failed, and until when they are to be left alone."""
 
 
+def rests_until(snapshot: Snapshot, node: NodeId) -> Timestamp | None:
+    """Return until when a node needs nothing, as an earlier plan found; None where it is to be looked at."""
+    until = snapshot.resting.get(node)
+    return until if until is not None and until > snapshot.now else None
+
+
 def freeze_of(snapshot: Snapshot, provider: ProviderName | None) -> Freeze:
     """Return what an operator has frozen of a provider."""
     if not snapshot.frozen or provider is None:

@@ -25,7 +25,7 @@ from nodepool_ng.model.node import Node
 from nodepool_ng.model.reason import Code, Reason, Trouble
 from nodepool_ng.model.server import Server, ServerStatus
 from nodepool_ng.model.settings import PoolLabel, Provider
-from nodepool_ng.model.snapshot import Attempt, AttemptState, Snapshot, freeze_of
+from nodepool_ng.model.snapshot import Attempt, AttemptState, Snapshot, freeze_of, rests_until
 from nodepool_ng.plan.pace import Agenda
 
 LOST_AFTER: Seconds = 30.0
@@ -83,9 +83,8 @@ _ASK = Ask()
 
 def progress(s: Snapshot, node: Node) -> Progress:
     """Return what is to be done for a node that is building under our lock."""
-    rests = s.resting.get(node.id)
-    if rests is not None and rests > s.now:
-        return Wait(rests)
+    if (until := rests_until(s, node.id)) is not None:
+        return Wait(until)
     provider, label = configured(s, node)
     if provider is None or label is None:
         return Failed(

@@ -22,7 +22,7 @@ from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.server import Server, ServerStatus
-from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot, drained, freeze_of
+from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot, drained, freeze_of, rests_until
 from nodepool_ng.plan.canary import plan_canary
 from nodepool_ng.plan.launch import Ask, Do, Failed, NoRoom, Wait, ask, configured, progress
 from nodepool_ng.plan.pace import Agenda
@@ -40,9 +40,8 @@ def plan_nodes(s: Snapshot, agenda: Agenda) -> None:
     for ghost in sorted(s.ghosts):
         agenda.add(SweepGhost(node=ghost, why=Reason(code=Code.ABANDONED)))
     for node in s.nodes.in_state(NodeState.INIT, NodeState.BUILDING):
-        rests = s.resting.get(node.id)
-        if rests is not None and rests > s.now:
-            agenda.look_again(rests)
+        if (until := rests_until(s, node.id)) is not None:
+            agenda.look_again(until)
         elif _ours_to_mind(s, node):
             _building(s, agenda, node)
     for node in s.nodes.allocated.values():

@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from nodepool_ng.launcher.outcome import Lost
 from nodepool_ng.launcher.properties import rendered
-from nodepool_ng.model.action import Claim
+from nodepool_ng.model.action import Claim, ScanHostKeys
 from nodepool_ng.model.ids import RequestId
 from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.quota import Resources
+from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.settings import CloudImage
 from nodepool_ng.zk import paths
+from nodepool_ng.zk.changes import NodeChange
 from tests.acceptance.shop import Shop, label, pool, provider, settings
 from tests.unit.plan.support import Scene
 
@@ -312,3 +315,18 @@ def test_a_held_node_stays_and_counts_and_goes_when_its_time_is_over() -> None:
     assert [one.id for one in shop.nodes()] == [node.id]
     shop.run(60)
     assert waiting.served
+
+
+def test_a_booting_node_is_passed_over_until_there_is_news_of_it() -> None:
+    shop = Shop(settings(), boot=60)
+    shop.ask("small", "small")
+    shop.run(10)
+    one, two = (node.id for node in shop.nodes())
+    world = shop.launcher.reconciler.world
+    assert world.resting.nodes.keys() == {one, two}
+    entry = world.picture.nodes[one]
+    world.changed(NodeChange(one, entry, entry))
+    assert world.resting.nodes.keys() == {two}
+    scan = ScanHostKeys(node=two, address="", port=22, ssh=True, deadline=0.0, why=Reason(code=Code.DUE))
+    world.came(scan, Lost("no answer"))
+    assert not world.resting.nodes

@@ -20,22 +20,25 @@ DELETE = 1.05  # seconds
 
 
 def run(*, quick: bool, beside: bool) -> dict[str, object]:
-    shapes = ((60, 2.2),) if quick else ((180, 1.3), (180, 1.0), (800, 1.25))
+    shapes = (
+        ((60, 2.2, False),) if quick else ((180, 1.3, False), (180, 1.0, False), (800, 1.25, False), (180, 1.3, True))
+    )
     return {
-        f"{product} {slots} {share}": measure(product, slots, share, quick=quick)
-        for slots, share in shapes
+        f"{product} {slots} {share} {host_keys}": measure(product, slots, share, quick=quick, host_keys=host_keys)
+        for slots, share, host_keys in shapes
         for product in ours_and_theirs(beside)
     }
 
 
-def measure(product: Product, slots: int, share: float, *, quick: bool) -> dict[str, object]:
-    """Let `slots` jobs run all the time, with a quota of `share` times as many servers."""
+def measure(product: Product, slots: int, share: float, *, quick: bool, host_keys: bool) -> dict[str, object]:
+    """Let `slots` jobs run all the time, with a quota of `share` times as many servers; with `host_keys` three of
+    them are read from each server."""
     count = 4 if slots > 500 else 1
     quota = round(slots * share / count)
     spare = quota * count - slots
     span = SHORT if quick else JOB
     warm_up, seconds = (8.0, 20.0) if quick else (60.0, 90.0)
-    clouds = Clouds(count=count, boot=2.0 if quick else BOOT, quota=quota, min_ready=spare)
+    clouds = Clouds(count=count, boot=2.0 if quick else BOOT, quota=quota, min_ready=spare, host_keys=host_keys)
     with stage(product, clouds) as it:
         if spare:
             it.wait_ready(spare)
@@ -79,11 +82,13 @@ def measure(product: Product, slots: int, share: float, *, quick: bool) -> dict[
         ("API calls per life", figures["api_calls"], 2),
         ("lists per life", figures["lists"], ""),
         ("launcher CPU s per 1,000 lives", cpu, ""),
-        (f"the same on an idle machine (÷ {slow:.1f})", cpu / slow, 8),
+        (f"the same on an idle machine (÷ {slow:.1f})", cpu / slow, 12 if host_keys else 8),
         ("threads / MiB at most", f"{after.launcher.threads} / {after.launcher.peak:.0f}", "75 / 130"),
     ]
-    title = f"churn, {slots} jobs of {span[0]:g}–{span[1]:g} s, quota {quota * count}: {product}"
-    report("churn", title, rows, {"product": product, "slots": slots, "quota": quota * count, **figures})
+    keys = ", three host keys each" if host_keys else ""
+    title = f"churn, {slots} jobs of {span[0]:g}–{span[1]:g} s, quota {quota * count}{keys}: {product}"
+    about = {"product": product, "slots": slots, "quota": quota * count, "host_keys": host_keys}
+    report("churn", title, rows, {**about, **figures})
     return figures
 
 

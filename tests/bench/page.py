@@ -52,6 +52,15 @@ LINES = (
     Line(what="the same ÷ the bare ZooKeeper rounds, p50", scenario="warm", of={"ready": 100}, path="ratio", most=2),
     Line(what="under 20 lives a second, p50", scenario="warm", of={"ready": 100}, path="busy.p50", unit="ms", most=10),
     Line(what="the same, p95", scenario="warm", of={"ready": 100}, path="busy.p95", unit="ms", most=30),
+    Line(
+        what="the same: launcher CPU a life",
+        scenario="warm",
+        of={"ready": 100},
+        path="cpu_per_1000",
+        unit="ms",
+        most=15,
+    ),
+    Line(what="the same: ZooKeeper operations a life", scenario="warm", of={"ready": 100}, path="operations", most=25),
     *(
         Line(what=what, scenario="warm", of={"ready": 800}, path=path, unit="ms", most=most)
         for what, path, most in (
@@ -59,6 +68,8 @@ LINES = (
             ("the same, p99", "rest.p99", 60),
             ("the same under 20 lives a second, p50", "busy.p50", 10),
             ("the same, p95", "busy.p95", 30),
+            ("the same, p99", "busy.p99", 60),
+            ("the same: launcher CPU a life", "cpu_per_1000", 15),
         )
     ),
     Line(
@@ -111,6 +122,7 @@ LINES = (
     Line(what="the same where a boot takes 60 s", scenario="fill", of={"boot": 60.0}, path="ratio", most=1.05),
     Line(what="the least that a script takes for it", scenario="floor", path="fill_slow.ratio"),
     Line(what="threads with 800 ready, at rest", scenario="rest", path="threads", most=35),
+    Line(what="memory at most", scenario="fill", of={"boot": 60.0}, path="memory", unit="MiB", most=130),
     Line(what="memory with 800 ready, at most", scenario="rest", path="peak", unit="MiB", most=130),
     Line(
         what="60 jobs of 2–6 s: share of what is allowed",
@@ -134,41 +146,44 @@ LINES = (
     ),
     Line(what="the least that a script takes for it", scenario="floor", path="both", scale=1000, unit="ms"),
     *(
-        line
-        for slots, quota, least, wait in ((180, 234, 0.97, 6), (180, 180, 0.95, 8), (800, 1000, 0.97, 6))
-        for line in (
-            Line(
-                what=f"{slots} jobs of 10–50 s, quota {quota}: share of what is allowed",
-                scenario="churn",
-                of={"slots": slots, "quota": quota},
-                path="share_of_ideal",
-                least=least,
-            ),
-            Line(
-                what="the same: median wait",
-                scenario="churn",
-                of={"slots": slots, "quota": quota},
-                path="median_wait",
-                unit="s",
-                most=wait,
-            ),
-            Line(
-                what="the same: launcher CPU a life",
-                scenario="churn",
-                of={"slots": slots, "quota": quota},
-                path="cpu_per_1000",
-                unit="ms",
-                most=8,
-            ),
+        Line(
+            what=what,
+            scenario="churn",
+            of={"slots": slots, "quota": quota, "host_keys": keys},
+            path=path,
+            unit=unit,
+            most=most,
+            least=least,
+        )
+        for title, slots, quota, keys, share, wait, cpu in (
+            ("180 jobs of 10–50 s, quota 234", 180, 234, False, 0.97, 6, 8),
+            ("the same, three host keys read of each", 180, 234, True, 0.97, 6, 12),
+            ("180 jobs of 10–50 s, quota 180", 180, 180, False, 0.95, 8, 8),
+            ("800 jobs of 10–50 s, quota 1000", 800, 1000, False, 0.97, 6, 8),
+        )
+        for what, path, unit, most, least in (
+            (f"{title}: share of what is allowed", "share_of_ideal", "", None, share),
+            ("the same: median wait", "median_wait", "s", wait, None),
+            ("the same: launcher CPU a life", "cpu_per_1000", "ms", cpu, None),
+            ("the same: memory at most", "memory", "MiB", 130, None),
         )
     ),
     Line(
         what="killed in a burst: until the last request",
         scenario="restart",
+        of={"stands_by": False},
         path="seconds",
         unit="s",
         most=10,
         in_readme=True,
+    ),
+    Line(
+        what="the same where another launcher takes over",
+        scenario="restart",
+        of={"stands_by": True},
+        path="seconds",
+        unit="s",
+        most=20,
     ),
     Line(
         what="400 where a cloud refuses calls ÷ its pace",

@@ -49,6 +49,8 @@ class Clouds:
     """max-servers of each pool."""
     min_ready: int = 0
     labels: int = 1
+    host_keys: bool = False
+    """Whether servers answer SSH with keys of three types, and launchers ask for them."""
     extra: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -105,15 +107,22 @@ class Stage:
         self.jobs.stop()
         self._store.stop()
 
+    def another(self, tag: str = "") -> Daemon:
+        """Return a launcher, not yet started, with the configuration of the others."""
+        return _launcher(self.product, self.place, tag)
+
     def counts(self) -> Counts:
         pid = self.launcher.process.pid if self.launcher.process else 0
         strangers = sum(count for id, count in sessions(self.server).items() if id in self._strangers)
-        operations = packets(self.server) - strangers
+        return Counts(usage(pid), packets(self.server) - strangers, self.calls())
+
+    def calls(self) -> dict[str, int]:
+        """Return how often all clouds together were asked for what, by whichever launcher."""
         totals: dict[str, int] = {}
         for name in self.clouds.names:
             for verb, count in self.place.sim.region("acme", name).counters().calls.items():
                 totals[verb] = totals.get(verb, 0) + count
-        return Counts(usage(pid), operations, totals)
+        return totals
 
     def nodes(self) -> int:
         """Return how many nodes are recorded, whatever their state."""
@@ -123,9 +132,10 @@ class Stage:
         (listed,) = call(self._store, [Children(path)])
         return len(listed.names) if isinstance(listed, Names) else -1
 
-    def wait_registered(self) -> None:
-        """Wait until all pools are there to be asked."""
-        wait_for(lambda: self._children(paths.components(POOL)) >= self.clouds.count, "the pools are registered")
+    def wait_registered(self, launchers: int = 1) -> None:
+        """Wait until all pools of so many launchers are there to be asked."""
+        pools = self.clouds.count * launchers
+        wait_for(lambda: self._children(paths.components(POOL)) >= pools, "the pools are registered")
 
     def wait_ready(self, count: int, timeout: float = PATIENCE) -> None:
         """Wait until so many nodes are ready and free, and no others on their way. There may be more of them: nodes
@@ -156,7 +166,7 @@ def stage(product: Product, clouds: Clouds, *, start: bool = True) -> Iterator[S
         server = stack.enter_context(private_server(tls.server if tls else None))
         place = stack.enter_context(site(folder, ZooKeeperSettings(hosts=(server.address,))))
         place.start_clouds(clouds=_simulated(clouds))
-        settings = _configuration(clouds)
+        settings = _configuration(clouds, _connection_ports(place, clouds))
         place.configure(**settings)
         if tls is not None:
             servers = [{"host": "127.0.0.1", "port": server.secure_port}]
@@ -166,7 +176,7 @@ def stage(product: Product, clouds: Clouds, *, start: bool = True) -> Iterator[S
         made = Stage(product, place, server, clouds)
         made.open()
         stack.callback(made.close)
-        made.launcher = _launcher(product, place)
+        made.launcher = made.another()
         if start:
             made.launcher.start()
         yield made
@@ -178,9 +188,9 @@ def ours_and_theirs(beside: bool) -> tuple[Product, ...]:
     return (Product.OURS, Product.THEIRS) if beside else (Product.OURS,)
 
 
-def _launcher(product: Product, place: Site) -> Daemon:
-    arguments = ("-c", str(place.config), "-p", str(place.folder / "launcher.pid"), "-f", "--no-webapp")
-    daemon = place.daemon("nodepool-launcher", *arguments, start=False)
+def _launcher(product: Product, place: Site, tag: str) -> Daemon:
+    arguments = ("-c", str(place.config), "-p", str(place.folder / f"launcher{tag}.pid"), "-f", "--no-webapp")
+    daemon = place.daemon("nodepool-launcher", *arguments, tag=tag, start=False)
     if product is Product.THEIRS:
         from tests.support.peers import NODEPOOL, install
 
@@ -210,12 +220,18 @@ def _simulated(clouds: Clouds) -> dict[str, object]:
         },
         "images": [{"name": "base"}],
         "networks": [{"name": "public", "cidrs": ["10.0.0.0/12"], "external": True}],
+        **({"ssh": True} if clouds.host_keys else {}),
         **clouds.extra,
     }
     return {"acme": {"defaults": region, "regions": {name: {} for name in clouds.names}}}
 
 
-def _configuration(clouds: Clouds) -> dict[str, object]:
+def _connection_ports(place: Site, clouds: Clouds) -> Mapping[str, int | None]:
+    """Return where the servers of each region answer SSH."""
+    return {name: place.sim.region("acme", name).state().ssh_port for name in clouds.names}
+
+
+def _configuration(clouds: Clouds, ports: Mapping[str, int | None]) -> dict[str, object]:
     ready = {name: clouds.min_ready if name == "small" else 0 for name in clouds.label_names}
     labels = [{"name": name, "cloud-image": "base", "flavor-name": "small"} for name in clouds.label_names]
     limit = {} if clouds.slots == UNLIMITED else {"max-servers": clouds.slots}
@@ -228,10 +244,10 @@ def _configuration(clouds: Clouds) -> dict[str, object]:
                 "region-name": name,
                 "boot-timeout": 300,
                 "launch-timeout": 600,
-                "cloud-images": [{"name": "base"}],
-                "pools": [{"name": "main", "host-key-checking": False, "labels": labels, **limit}],
+                "cloud-images": [{"name": "base", **({"connection-port": port} if port is not None else {})}],
+                "pools": [{"name": "main", "host-key-checking": clouds.host_keys, "labels": labels, **limit}],
             }
-            for name in clouds.names
+            for name, port in ports.items()
         ],
     }
 

@@ -35,20 +35,34 @@ def measure(product: Product, ready: int, *, quick: bool) -> dict[str, object]:
         together = it.jobs.ask(["small"], use=False, count=50)
         it.jobs.wait(together)
         it.wait_ready(ready)
+        before, lives = it.counts(), len(it.jobs.lives)
         busy = Latencies.of(under_load(it, 5.0 if quick else 20.0))
         it.wait_ready(ready)
+        after, lives = it.counts(), len(it.jobs.lives) - lives
         it.launcher.stop()
         bare = Latencies.of(bare_rounds(it, count))
     at_once = Latencies.of([life.took for life in together])
+    cpu = (after.launcher.cpu - before.launcher.cpu) / lives * 1000
+    operations = (after.operations - before.operations) / lives
     goal = "10 / 30 / 60 ms"
     rows: list[Row] = [
         ("one by one, at rest: p50 / p95 / p99", rest, goal),
         ("50 at once", at_once, "p99 150 ms"),
         (f"under {BUSY_RATE:.0f} lives/s", busy, goal),
+        ("the same: launcher CPU s per 1,000 lives", cpu, 15),
+        ("the same: ZooKeeper operations per life", operations, 25),
         ("the same rounds, bare", bare, ""),
         ("hand-out ÷ bare rounds, p50", rest.p50 / bare.p50, 2.0),
     ]
-    figures = {"rest": rest, "at_once": at_once, "busy": busy, "bare": bare, "ratio": rest.p50 / bare.p50}
+    figures = {
+        "rest": rest,
+        "at_once": at_once,
+        "busy": busy,
+        "cpu_per_1000": cpu,
+        "operations": operations,
+        "bare": bare,
+        "ratio": rest.p50 / bare.p50,
+    }
     report("warm", f"warm, {ready} ready: {product}", rows, {"product": product, "ready": ready, **figures})
     return figures
 
