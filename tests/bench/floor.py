@@ -1,16 +1,19 @@
 """What a node's life costs at least: a script makes its calls and its ZooKeeper operations, and does nothing else.
 
 One server is created and deleted through the driver, one call after the other, in one thread; and a record goes through
-the operations that the protocol asks for, through the client. What this takes is the SDK's and kazoo's own. And what a
-burst takes at least: the same, for many requests at once.
+the operations that the protocol asks for, through the client; and its three host keys are read through the scanner.
+What this takes is the SDK's, kazoo's and asyncssh's own. And what a burst takes at least: calls and operations, for many
+requests at once.
 """
 
 import os
+import queue
 import sys
 import time
 from collections.abc import Callable
 
 from nodepool_ng.config.loading import load
+from nodepool_ng.drivers.keyscan import KEY_TYPES, KeyScanner, Outcome, Scanned
 from nodepool_ng.drivers.registry import make
 from nodepool_ng.model.ids import ServerId
 from nodepool_ng.zk import paths
@@ -40,11 +43,18 @@ def run(*, quick: bool, beside: bool) -> dict[str, object]:
         slow = slowness()
         calls = _cost(_calls(it), lives)
         operations = _cost(_operations(it), lives)
-    figures: dict[str, object] = {"calls": calls, "operations": operations, "both": calls + operations}
+    keys = _host_keys(lives // 5)
+    figures: dict[str, object] = {
+        "calls": calls,
+        "operations": operations,
+        "both": calls + operations,
+        "with_host_keys": calls + operations + keys,
+    }
     rows: list[Row] = [
         ("two API calls, CPU ms", calls * 1000, ""),
         ("10 ZooKeeper operations in 10 rounds, CPU ms", operations * 1000, ""),
         (f"both on an idle machine (÷ {slow:.1f})", (calls + operations) / slow * 1000, ""),
+        ("three host keys, CPU ms", keys * 1000, ""),
     ]
     for name, clouds, count in BURSTS[:1] if quick else BURSTS:
         burst = figures[name] = serve(clouds, QUICK if quick else count)
@@ -84,6 +94,30 @@ def _calls(it: Stage) -> Callable[[int], None]:
         driver.delete_server(ServerId(driver.create_server(order)))
 
     return live
+
+
+def _host_keys(lives: int) -> float:
+    """Return the CPU seconds that reading the keys of one server takes."""
+    with stage(Product.OURS, Clouds(boot=0.5, min_ready=1, host_keys=True)) as it:
+        it.wait_ready(1)
+        (node,) = it.place.nodes().values()
+        assert node.interface_ip is not None
+        assert node.connection_port is not None
+        address, port = node.interface_ip, node.connection_port
+        outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        scanner = KeyScanner()
+        scanner.start()
+
+        def live(number: int) -> None:
+            scanner.scan(address, port, time.monotonic() + 30.0, outcomes.put)
+            seen = outcomes.get()
+            assert isinstance(seen, Scanned), seen
+            assert len(seen.keys) == len(KEY_TYPES)
+
+        try:
+            return _cost(live, lives)
+        finally:
+            scanner.stop()
 
 
 def _operations(it: Stage) -> Callable[[int], None]:

@@ -111,14 +111,15 @@ LINES = (
     Line(
         what="the same with a mirror of the tree, as any launcher has",
         scenario="seeing",
-        path="cpu_per_1000",
+        path="burst.cpu_per_1000",
         unit="ms",
     ),
-    Line(what="500 cold at once ÷ the limit, that script", scenario="seeing", path="ratio"),
+    Line(what="500 cold at once ÷ the limit, that script", scenario="seeing", path="burst.ratio"),
     Line(what="threads at most", scenario="burst", of={"boot": 5.0}, path="threads", most=75),
     Line(what="memory at most", scenario="burst", of={"boot": 5.0}, path="memory", unit="MiB", most=130),
     Line(what="800 cold over 4 clouds ÷ the limit", scenario="fill", of={"boot": 5.0}, path="ratio", most=1.5),
     Line(what="the least that a script takes for it", scenario="floor", path="fill.ratio"),
+    Line(what="the same for one with a mirror", scenario="seeing", path="fill.ratio"),
     Line(what="the same where a boot takes 60 s", scenario="fill", of={"boot": 60.0}, path="ratio", most=1.05),
     Line(what="the least that a script takes for it", scenario="floor", path="fill_slow.ratio"),
     Line(what="threads with 800 ready, at rest", scenario="rest", path="threads", most=35),
@@ -145,6 +146,13 @@ LINES = (
         in_readme=True,
     ),
     Line(what="the least that a script takes for it", scenario="floor", path="both", scale=1000, unit="ms"),
+    Line(
+        what="the same with three host keys read of each",
+        scenario="floor",
+        path="with_host_keys",
+        scale=1000,
+        unit="ms",
+    ),
     *(
         Line(
             what=what,

@@ -22,9 +22,10 @@ def run(*, quick: bool, beside: bool) -> dict[str, object]:
 def measure(product: Product, count: int, *, stands_by: bool = False) -> dict[str, object]:
     """Ask for all at once and kill the launcher while servers boot. The next is started then, or has been there."""
     with stage(product, Clouds(count=2)) as it:
+        it.wait_registered()
         if stands_by:
             it.another("-standby").start()
-        it.wait_registered(2 if stands_by else 1)
+            it.wait_registered(2)
         it.jobs.wait(it.jobs.ask(["small"], 0.0), 120)
         it.wait_gone()
         before = it.calls()["server.create"]
