@@ -1,9 +1,9 @@
 """What a node's life costs at least: a script makes its calls and its ZooKeeper operations, and does nothing else.
 
 One server is created and deleted through the driver, one call after the other, in one thread; and a record goes through
-the operations that the protocol asks for, through the client; and its three host keys are read through the scanner.
-What this takes is the SDK's, kazoo's and asyncssh's own. And what a burst takes at least: calls and operations, for many
-requests at once.
+the operations that the protocol asks for, through the client; its three host keys are read through the scanner.
+What this takes is the SDK's, kazoo's and asyncssh's own. And what a burst takes at least: calls and operations, for
+many requests at once.
 """
 
 import os
