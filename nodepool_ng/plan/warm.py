@@ -117,18 +117,23 @@ def division(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey, 
     Places are given to pools one by one. A pool's own places are filled by what it has; what is too much somewhere
     fills the first of the places that are left empty. A pool of ours that is passed over for want of room is short.
     """
-    entrants = tuple((place.priority, place.key) for place in places)
-    first = _first_choices(label.name, label.min_ready, entrants)
-    nobody_elsewhere = sum(have.values()) == sum(place.have for place in places)
-    if nobody_elsewhere and all(p.have <= count <= p.most for p, count in zip(places, first, strict=True)):
-        # Nobody is full and nobody has too much, so that each makes up the places that are its first.
-        return [(p, count - p.have) for p, count in zip(places, first, strict=True) if count > p.have]
-    return one_by_one(desk, label, places, have)
+    chosen = _first_choices(label.name, label.min_ready, _entrants(places))
+    if any(len(numbers) > place.most for place, numbers in zip(places, chosen, strict=True)):
+        return one_by_one(desk, label, places, have)
+    # Nobody is full, so that each gets all places that are its first choice.
+    empty = sorted(
+        (number, position)
+        for position, (place, numbers) in enumerate(zip(places, chosen, strict=True))
+        for number in numbers[place.have :]
+    )
+    given = {place.key: len(numbers) for place, numbers in zip(places, chosen, strict=True)}
+    counts = Counter(position for _, position in empty[_surplus(have, given) :])
+    return [(place, counts[position]) for position, place in enumerate(places) if counts[position]]
 
 
 def one_by_one(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey, int]) -> list[tuple[Place, int]]:
     """Go through the places in their order, as `division` says."""
-    entrants = tuple((place.priority, place.key) for place in places)
+    entrants = _entrants(places)
     given: dict[PoolKey, int] = {}
     empty: list[Place] = []
     for number in range(label.min_ready):
@@ -143,18 +148,28 @@ def one_by_one(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey
             break
         else:
             break
-    surplus = sum(max(count - given.get(key, 0), 0) for key, count in have.items())
-    counts: dict[PoolKey, int] = {}
-    for place in empty[surplus:]:
-        counts[place.key] = counts.get(place.key, 0) + 1
-    return [(place, counts[place.key]) for place in places if place.key in counts]
+    counts = Counter(place.key for place in empty[_surplus(have, given) :])
+    return [(place, counts[place.key]) for place in places if counts[place.key]]
 
 
-@functools.lru_cache(maxsize=1 << 10)
-def _first_choices(name: LabelName, count: int, entrants: tuple[tuple[int, PoolKey], ...]) -> tuple[int, ...]:
-    """Return how many of a label's places each pool is the first choice for."""
-    chosen = Counter(_ranks(f"{name}/{number}", entrants)[0] for number in range(count)) if entrants else Counter[int]()
-    return tuple(chosen[position] for position in range(len(entrants)))
+def _surplus(have: dict[PoolKey, int], given: dict[PoolKey, int]) -> int:
+    """Return how many nodes pools have beyond the places that they were given."""
+    return sum(max(count - given.get(key, 0), 0) for key, count in have.items())
+
+
+def _entrants(places: list[Place]) -> tuple[tuple[int, PoolKey], ...]:
+    return tuple((place.priority, place.key) for place in places)
+
+
+@functools.lru_cache(maxsize=1 << 8)
+def _first_choices(
+    name: LabelName, count: int, entrants: tuple[tuple[int, PoolKey], ...]
+) -> tuple[tuple[int, ...], ...]:
+    """Return, for each pool, those of a label's places that it is the first choice for, in their order."""
+    chosen: list[list[int]] = [[] for _ in entrants]
+    for number in range(count if entrants else 0):
+        chosen[_ranks(f"{name}/{number}", entrants)[0]].append(number)
+    return tuple(map(tuple, chosen))
 
 
 @functools.lru_cache(maxsize=1 << 14)
