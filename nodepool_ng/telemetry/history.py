@@ -1,8 +1,9 @@
 """The life of nodes, requests and images, kept for days in a small database of the launcher's own.
 
 Others hand events in and go on; a thread of this store writes them, many at a time. Its size is bounded: when the file
-grows beyond the limit the oldest events go, and so do those that are older than the limit in days. What cannot be
-written is told in the log once, and changes nothing else.
+grows beyond the limit the oldest events go, and so do those that are older than the limit in days. Where there is no
+file, events are kept in memory, and few of them. What cannot be written is told in the log once, and changes nothing
+else.
 """
 
 import logging
@@ -27,8 +28,8 @@ MOST_WAITING = 100_000
 """Events that wait to be written; should the disk stand still, later ones are lost."""
 OLDEST_SHARE = 10
 """One part in so many goes when the limit is reached."""
-MEMORY_LIMIT = 16
-"""Megabytes, where nothing can be kept on a disk."""
+MEMORY_LIMIT = 8
+"""Megabytes, where nothing is kept on a disk: there is no place for it, or it cannot be used."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
@@ -126,7 +127,10 @@ class History:
             self._database = _opened(self._path)
         except (sqlite3.Error, OSError) as error:
             _log.warning("%s cannot be used, so history ends with this process: %s", self._path, error)
-            self._database, self._most = _opened(None), min(self._most, MEMORY_LIMIT * 1e6)
+            self._path = None
+            self._database = _opened(None)
+        if self._path is None:
+            self._most = min(self._most, MEMORY_LIMIT * 1e6)
         self._thread.start()
 
     def stop(self) -> None:

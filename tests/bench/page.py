@@ -73,6 +73,13 @@ LINES = (
         )
     ),
     Line(
+        what="one of 800 ready ÷ the bare ZooKeeper rounds, p50",
+        scenario="warm",
+        of={"ready": 800},
+        path="ratio",
+        most=2,
+    ),
+    Line(
         what="50 at once, p99",
         scenario="warm",
         of={"ready": 100},

@@ -103,6 +103,21 @@ def test_where_nothing_can_be_written_history_is_only_remembered(tmp_path, caplo
     assert "ends with this process" in caplog.text
 
 
+@pytest.mark.parametrize("there_is_a_place", [False, True])
+def test_in_memory_it_stays_small_whatever_a_file_may_have(tmp_path, there_is_a_place):
+    (tmp_path / "file").write_text("")
+    history = History(tmp_path / "file" / "h" if there_is_a_place else None, days=10, megabytes=256)
+    history.start()
+    for number in range(20_000):
+        history.tell(event(float(number), name=f"{number:010}", detail="x" * 1000))
+        if number % 1000 == 0:
+            history.of("nobody")
+    newest, oldest = history.of("0000019999"), history.of("0000000001")
+    history.stop()
+    assert newest
+    assert not oldest
+
+
 def test_a_full_disk_is_told_once_and_stops_nothing(history, caplog, monkeypatch):
     history.of(NODE)
     history._database.execute("PRAGMA max_page_count = 1")
