@@ -35,10 +35,6 @@ MARK_UPLOAD = "nodepool_upload_id"
 MARK_ATTEMPT = "nodepool_ng_attempt_id"
 MARK_INSTALLATION = "nodepool_ng_installation_id"
 
-CHANGES_OVERLAP: Seconds = 5.0
-"""How far a list of changes reaches back beyond the instant it is asked for: a cloud's instants may have whole seconds
-only, and come from clocks of several hosts."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
@@ -198,7 +194,7 @@ class Driver(Protocol):
     def list_servers(self, since: Timestamp | None, now: Timestamp) -> Listing:
         """List all servers of the project, or (where the cloud can) those changed since an instant.
 
-        A list of changes reaches back by `CHANGES_OVERLAP` more. A driver that cannot list changes answers
+        A list of changes reaches further back, as `changes` says. A driver that cannot list changes answers
         with a full listing. `now` becomes `asked`.
         """
         ...

@@ -120,22 +120,19 @@ class Backings:
     def facts(self, provider: Provider, installation: InstallationId, now: Timestamp) -> ProviderFacts:
         """Return what a cloud would have told of a metastatic provider."""
         servers: dict[ServerId, Server] = {}
-        by_node: dict[NodeId, tuple[Server, ...]] = {}
         for node in self._slots.values():
             backing = self._backing_of(node) if node.provider == provider.name else None
             if backing is not None:
                 server = _as_server(node, backing, installation)
                 servers[server.id] = server
-                by_node[node.id] = (server,)
-        return ProviderFacts(
+        facts = ProviderFacts(
             provider=provider.name,
-            servers=servers,
-            by_node=by_node,
             listed=now,
             full_listed=now,
             limits_read=now,
             labels={label: LabelFacts(needs=ONE_INSTANCE) for pool in provider.pools.values() for label in pool.labels},
         )
+        return facts.with_servers(servers)
 
     def _backing_of(self, node: Node) -> Node | None:
         place = place_of(node)

@@ -1,6 +1,6 @@
 """What is known of the clouds: facts taken in from lists and readings, and how long to leave a cloud alone."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import replace
 
 from nodepool_ng.drivers import Capacity, DriverError, Listing, Misconfigured, NoCapacity, Refused, Throttled
@@ -72,9 +72,7 @@ class CloudFacts:
             else:
                 servers[server.id] = server
         self.facts[provider] = replace(
-            known,
-            servers=servers,
-            by_node=_by_node(provider, servers.values()),
+            known.with_servers(servers),
             listed=listing.asked,
             full_listed=listing.asked if listing.full else known.full_listed,
             error=None,
@@ -188,11 +186,3 @@ class CloudFacts:
 
     def _nowhere(self, server: ServerId) -> bool:
         return not any(server in facts.servers for facts in self.facts.values())
-
-
-def _by_node(provider: ProviderName, servers: Iterable[Server]) -> dict[NodeId, tuple[Server, ...]]:
-    by_node: dict[NodeId, tuple[Server, ...]] = {}
-    for server in servers:
-        if server.node is not None and server.provider == provider:
-            by_node[server.node] = (*by_node.get(server.node, ()), server)
-    return by_node

@@ -14,6 +14,7 @@ from nodepool_ng.model.node import Node
 from nodepool_ng.model.quota import NONE, Resources
 
 PoolKey: TypeAlias = tuple[ProviderName, PoolName]
+ZoneName: TypeAlias = str
 _Key = TypeVar("_Key")
 
 _LAUNCHING = (NodeState.INIT, NodeState.BUILDING)
@@ -36,8 +37,8 @@ class Census:
         """Ready nodes that are somebody's: picked for a request, or handed out and not yet taken."""
         self.spare: dict[PoolKey, dict[NodeId, Node]] = {}
         """Ready nodes that are nobody's, those first that have been so for longest."""
-        self.spare_by_label: dict[tuple[PoolKey, LabelName], dict[NodeId, Node]] = {}
-        """The same by label."""
+        self.shelves: dict[tuple[PoolKey, LabelName], dict[ZoneName | None, dict[NodeId, Node]]] = {}
+        """The same by label and zone."""
         self.warm: dict[LabelName, dict[PoolKey, int]] = {}
         """How many nodes of a label are nobody's: ready, or on their way to be."""
         self.launching: dict[ProviderName, int] = {}
@@ -118,7 +119,7 @@ class Census:
         if node.free:
             self.spare.setdefault(key, {})[node.id] = node
             for label in node.labels:
-                self.spare_by_label.setdefault((key, label), {})[node.id] = node
+                self.shelves.setdefault((key, label), {}).setdefault(node.az, {})[node.id] = node
         if _warm(node):
             for label in dict.fromkeys(node.labels):
                 pools = self.warm.setdefault(label, {})
@@ -128,7 +129,9 @@ class Census:
         if node.free:
             _discard(self.spare, key, node.id)
             for label in dict.fromkeys(node.labels):
-                _discard(self.spare_by_label, (key, label), node.id)
+                _discard(self.shelves[key, label], node.az, node.id)
+                if not self.shelves[key, label]:
+                    del self.shelves[key, label]
         if _warm(node):
             for label in dict.fromkeys(node.labels):
                 self.warm[label][key] -= 1

@@ -4,7 +4,7 @@ A driver turns its API's answers into these; above a driver nobody knows an API'
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -95,6 +95,9 @@ class ProviderFacts:
     provider: ProviderName
     servers: Mapping[ServerId, Server] = field(default_factory=lambda: MappingProxyType({}))
     by_node: Mapping[NodeId, tuple[Server, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Servers that say that they are of a node and of this provider."""
+    several: tuple[NodeId, ...] = ()
+    """Nodes with more than one of these."""
     listed: Timestamp | None = None
     """When the list that `servers` comes from was *asked for*: evidence for nothing younger."""
     full_listed: Timestamp | None = None
@@ -117,6 +120,20 @@ class ProviderFacts:
     zones: tuple[str, ...] = ()
     error: str | None = None
     """Why the provider cannot be used at the moment, in a sentence."""
+
+    def with_servers(self, servers: Mapping[ServerId, Server]) -> "ProviderFacts":
+        """Return the same facts with these servers, and with what follows from them."""
+        by_node: dict[NodeId, tuple[Server, ...]] = {}
+        several = []
+        for server in servers.values():
+            if server.node is None or server.provider != self.provider:
+                continue
+            if server.node in by_node:
+                by_node[server.node] = (*by_node[server.node], server)
+                several.append(server.node)
+            else:
+                by_node[server.node] = (server,)
+        return replace(self, servers=servers, by_node=by_node, several=tuple(dict.fromkeys(several)))
 
     def label(self, pool: PoolName | None, label: LabelName) -> LabelFacts | None:
         """Return what a pool's label needs; None as long as the cloud has not told."""

@@ -18,7 +18,7 @@ from nodepool_ng.model.node import Node
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.settings import Pool
-from nodepool_ng.model.snapshot import Side, rests_until
+from nodepool_ng.model.snapshot import Side
 from nodepool_ng.plan.declining import decline
 from nodepool_ng.plan.desk import Desk
 from nodepool_ng.plan.launch import Ask, Do, Failed, NoRoom, Progress, Wait, ask, progress
@@ -79,11 +79,13 @@ def go_on(desk: Desk, request: NodeRequest) -> None:
 def rests(desk: Desk, request: NodeRequest) -> bool:
     """Tell whether an earlier plan found nothing to do for any of the request's nodes, and there was no news since."""
     s = desk.s
-    nodes = s.nodes.by_request.get(request.id, {})
-    resting = [until for node_id in nodes if (until := rests_until(s, node_id)) is not None]
-    if not resting or not len(resting) == len(nodes) == len(request.labels):
+    nodes = s.nodes.by_request.get(request.id)
+    if nodes is None or len(nodes) != len(request.labels):
         return False
-    desk.agenda.look_again(min(resting))
+    until = min(s.resting.get(node_id, s.now) for node_id in nodes)
+    if until <= s.now:
+        return False
+    desk.agenda.look_again(until)
     return True
 
 

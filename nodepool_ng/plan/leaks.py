@@ -124,9 +124,8 @@ def _strangers(s: Snapshot, provider: ProviderName, facts: ProviderFacts, doubtf
 def _doubtful(s: Snapshot, facts: ProviderFacts) -> list[NodeId]:
     """Return nodes that have several servers, or one that may not be theirs. A node that rests has none but its own,
     or several."""
-    several = [node_id for node_id, servers in facts.by_node.items() if len(servers) > 1]
     building = s.nodes.by_state[NodeState.BUILDING].keys() - s.resting.keys()
-    return sorted({*several, *(node_id for node_id in building if node_id in facts.by_node)})
+    return sorted({*facts.several, *(node_id for node_id in building if node_id in facts.by_node)})
 
 
 def _duplicates(

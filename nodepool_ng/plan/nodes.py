@@ -1,6 +1,8 @@
 """What becomes of nodes that no open request of ours claims: warm ones, spares, abandoned and unwanted ones."""
 
+import math
 from collections.abc import Iterable
+from itertools import chain
 
 from nodepool_ng.model.action import (
     AdoptNode,
@@ -22,7 +24,7 @@ from nodepool_ng.model.lifecycle import NodeState, RequestState
 from nodepool_ng.model.node import Node, hold_limit
 from nodepool_ng.model.reason import Code, Reason
 from nodepool_ng.model.server import Server, ServerStatus
-from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot, drained, freeze_of, rests_until
+from nodepool_ng.model.snapshot import AttemptState, Side, Snapshot, drained, freeze_of
 from nodepool_ng.plan.canary import plan_canary
 from nodepool_ng.plan.launch import Ask, Do, Failed, NoRoom, Wait, ask, configured, progress
 from nodepool_ng.plan.pace import Agenda
@@ -39,15 +41,14 @@ def plan_nodes(s: Snapshot, agenda: Agenda) -> None:
     """Add the next step of every node that needs one, except those of requests that we hold."""
     for ghost in sorted(s.ghosts):
         agenda.add(SweepGhost(node=ghost, why=Reason(code=Code.ABANDONED)))
-    for node in s.nodes.in_state(NodeState.INIT, NodeState.BUILDING):
-        if (until := rests_until(s, node.id)) is not None:
-            agenda.look_again(until)
-        elif _ours_to_mind(s, node):
+    for node in _awake(s, agenda, NodeState.INIT, NodeState.BUILDING):
+        if _ours_to_mind(s, node):
             _building(s, agenda, node)
     for node in s.nodes.allocated.values():
         if _ours_to_mind(s, node):
             _allocated(s, agenda, node)
-    ours = [node_id for node_id, side in s.node_locks.items() if side is Side.OURS]
+    # Most of these are being built or deleted, and rest.
+    ours = [n for n, side in s.node_locks.items() if side is Side.OURS and s.resting.get(n, s.now) <= s.now]
     _spares(s, agenda, ours)
     for node in s.nodes.in_state(NodeState.HOLD):
         if _ours_to_mind(s, node):
@@ -60,9 +61,25 @@ def plan_nodes(s: Snapshot, agenda: Agenda) -> None:
             if _ours_to_mind(s, node):
                 code = Code.USED if state is NodeState.USED else Code.ABANDONED
                 agenda.add(RetireNode(node=node.id, expect=state, why=_reason(node, code)))
-    for node in s.nodes.in_state(NodeState.DELETING, NodeState.DELETED):
+    for node in _awake(s, agenda, NodeState.DELETING, NodeState.DELETED):
         if _ours_to_mind(s, node):
             _deleting(s, agenda, node)
+
+
+def _awake(s: Snapshot, agenda: Agenda, *states: NodeState) -> list[Node]:
+    """Return the nodes in some states that do not rest; the others are looked at again when the first one's rest is
+    over."""
+    awake, soonest = [], math.inf
+    for state in states:
+        for node_id, node in s.nodes.by_state[state].items():
+            until = s.resting.get(node_id, s.now)
+            if until <= s.now:
+                awake.append(node)
+            elif until < soonest:
+                soonest = until
+    if soonest < math.inf:
+        agenda.look_again(soonest)
+    return awake
 
 
 def _ours_to_mind(s: Snapshot, node: Node) -> bool:
@@ -177,7 +194,8 @@ def _spares(s: Snapshot, agenda: Agenda, ours: list[NodeId]) -> None:
     for label in s.settings.labels.values():
         if label.max_ready_age > 0:
             for pool in s.nodes.spare:
-                for node in s.nodes.spare_by_label.get((pool, label.name), {}).values():
+                zones = s.nodes.shelves.get((pool, label.name), {})
+                for node in chain.from_iterable(nodes.values() for nodes in zones.values()):
                     if node.label == label.name and node.id not in s.node_locks and _ours_to_mind(s, node):
                         _expire(s, agenda, node, label.max_ready_age, Code.TOO_OLD)
 
@@ -217,6 +235,11 @@ def _deleting(s: Snapshot, agenda: Agenda, node: Node) -> None:
         agenda.add(EraseNode(node=node.id, why=_reason(node, Code.GONE)))
         return
     servers = servers_of(s, node)
+    asked = [s.delete_backoff.get(server.id) for server in servers]
+    due = min((backoff.until if backoff is not None else s.now for backoff in asked), default=s.now)
+    if due > s.now:
+        agenda.rest(node.id, due)
+        return
     for server in servers:
         delete_server(s, agenda, node.provider, server, node, _reason(node, Code.NOT_NEEDED))
     facts = s.facts.get(node.provider)

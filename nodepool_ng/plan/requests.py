@@ -67,13 +67,14 @@ def _open(desk: Desk) -> list[NodeRequest]:
     """Return the requests that something can be decided about now."""
     found = []
     for request in desk.s.requests.values():
-        if request.state not in (RequestState.REQUESTED, RequestState.PENDING):
+        if request.state is RequestState.PENDING:
+            if desk.s.request_locks.get(request.id) is Side.OURS and rests(desk, request):
+                continue
+        elif request.state is not RequestState.REQUESTED:
             continue
         subject = request_subject(request.id)
         if desk.agenda.free(subject):
-            ours = request.state is RequestState.PENDING and desk.s.request_locks.get(request.id) is Side.OURS
-            if not (ours and rests(desk, request)):
-                found.append(request)
+            found.append(request)
         elif request.state is RequestState.REQUESTED and subject in desk.s.cooling:
             wait = max(desk.s.cooling[subject] - desk.s.now, 0)
             detail = "the last step was lost to somebody else's change"

@@ -1,10 +1,10 @@
 """The ready nodes that are there for the taking, as one pass sees them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from nodepool_ng.model.action import node_subject
-from nodepool_ng.model.census import PoolKey
+from nodepool_ng.model.census import PoolKey, ZoneName
 from nodepool_ng.model.ids import LabelName, NodeId
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.snapshot import Snapshot
@@ -19,7 +19,25 @@ class Labelled(Protocol):
 
 
 _Thing = TypeVar("_Thing", bound=Labelled)
-_Zones = dict[str | None, dict[NodeId, Node]]
+
+
+class _Row:
+    """The nodes of one pool, label and zone. Those that were looked at and are still to be had stand in front."""
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self._front: list[Node] = []
+        self._others = iter(nodes)
+
+    def first(self, count: int, free: Callable[[Node], bool]) -> list[Node]:
+        """Return up to `count` nodes that are still to be had; the others will never be again in this pass."""
+        self._front = [node for node in self._front if free(node)]
+        while len(self._front) < count:
+            node = next(self._others, None)
+            if node is None:
+                break
+            if free(node):
+                self._front.append(node)
+        return self._front[:count]
 
 
 class Shelf:
@@ -29,19 +47,20 @@ class Shelf:
         self._s = s
         self._agenda = agenda
         self._promised: set[NodeId] = set()
-        self._zones: dict[tuple[PoolKey, LabelName], _Zones] = {}
+        self._rows: dict[tuple[PoolKey, LabelName], dict[ZoneName | None, _Row]] = {}
 
     def pick(self, key: PoolKey, labels: tuple[LabelName, ...]) -> tuple[Node | None, ...]:
         """Choose ready nodes of a pool for labels, all of one zone: of the zone that serves most of the labels; of
         several such, of the one with the oldest node. None stands where no node is to be had."""
         best: tuple[Node | None, ...] = (None,) * len(labels)
-        spare = self._s.nodes.spare_by_label
-        shelves = [self._shelf(key, label) for label in dict.fromkeys(labels) if (key, label) in spare]
+        there = self._s.nodes.shelves
+        shelves = [self._shelf(key, label) for label in dict.fromkeys(labels) if (key, label) in there]
         if not shelves:
             return best
         score: tuple[float, ...] = ()
         for zone in dict.fromkeys(zone for shelf in shelves for zone in shelf):
-            nodes = {node.id: node for shelf in shelves for node in self._first(shelf.get(zone), len(labels))}
+            rows = [shelf[zone] for shelf in shelves if zone in shelf]
+            nodes = {node.id: node for row in rows for node in row.first(len(labels), self.has)}
             if not nodes:
                 continue
             picks = matched(labels, nodes.values())
@@ -63,28 +82,12 @@ class Shelf:
             and self._agenda.free(node_subject(node.id))
         )
 
-    def _shelf(self, key: PoolKey, label: LabelName) -> _Zones:
-        zones = self._zones.get((key, label))
-        if zones is None:
-            zones = self._zones[key, label] = {}
-            for node in self._s.nodes.spare_by_label.get((key, label), {}).values():
-                zones.setdefault(node.az, {})[node.id] = node
-        return zones
-
-    def _first(self, nodes: dict[NodeId, Node] | None, count: int) -> Iterator[Node]:
-        """Yield up to `count` nodes that are still to be had; the others will never be again in this pass."""
-        gone = []
-        for node in nodes.values() if nodes else ():
-            if not self.has(node):
-                gone.append(node.id)
-                continue
-            yield node
-            count -= 1
-            if not count:
-                break
-        for node_id in gone:
-            assert nodes is not None
-            del nodes[node_id]
+    def _shelf(self, key: PoolKey, label: LabelName) -> dict[ZoneName | None, _Row]:
+        rows = self._rows.get((key, label))
+        if rows is None:
+            zones = self._s.nodes.shelves[key, label]
+            rows = self._rows[key, label] = {zone: _Row(nodes.values()) for zone, nodes in zones.items()}
+        return rows
 
 
 def matched(labels: Sequence[LabelName], nodes: Iterable[_Thing]) -> tuple[_Thing | None, ...]:

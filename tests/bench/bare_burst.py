@@ -1,5 +1,5 @@
-"""The floor of a burst: a script that makes the calls and writes which many requests at once ask for, and decides
-nothing.
+"""The floor of a burst and of steady state: a script that makes the calls and writes which requests ask for, and those
+which a node's end asks for, and decides nothing.
 
 Run it as `python -m tests.bench.bare_burst NODEPOOL_YAML [seeing]`: it has a process of its own, as a launcher has,
 says when it is there, and serves each request with a server of the one label there is, of its providers in turn. It
@@ -23,7 +23,7 @@ from typing import Any
 from nodepool_ng.config.loading import load
 from nodepool_ng.drivers import Driver, Marks, ServerOrder
 from nodepool_ng.drivers.registry import make
-from nodepool_ng.model.ids import AttemptId, InstallationId, NodeId, ServerId
+from nodepool_ng.model.ids import AttemptId, InstallationId, NodeId, RequestId, ServerId
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.pace import MOST_THREADS
@@ -31,11 +31,12 @@ from nodepool_ng.model.server import ServerStatus
 from nodepool_ng.model.settings import Pool, PoolLabel, Provider, Settings
 from nodepool_ng.plan.looks import LIST_FOR_REQUESTS_EVERY
 from nodepool_ng.zk import paths
-from nodepool_ng.zk.changes import Entry, RequestChange, SessionChange
+from nodepool_ng.zk.changes import Entry, NodeChange, RequestChange, SessionChange
 from nodepool_ng.zk.client import KazooStore
-from nodepool_ng.zk.codec import encode_node
+from nodepool_ng.zk.codec import decode_node, encode_node
 from nodepool_ng.zk.mirror import Message, Mirror
 from nodepool_ng.zk.store import (
+    Answer,
     Answers,
     Changed,
     Commit,
@@ -43,6 +44,7 @@ from nodepool_ng.zk.store import (
     Create,
     Delete,
     Get,
+    Got,
     Kind,
     News,
     SessionNews,
@@ -67,6 +69,8 @@ class _Site:
         self.driver: Driver = make(provider)
         self.threads = ThreadPoolExecutor(MOST_THREADS)
         self.booting: dict[ServerId, _Served] = {}
+        self.going: dict[ServerId, _Gone] = {}
+        self.looking = False
 
 
 @dataclass(slots=True)
@@ -79,6 +83,14 @@ class _Served:
     request_lock: str = ""
     node: str = ""
     node_lock: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """A node whose server was asked to go, and the lock on it."""
+
+    node: str
+    lock: str
 
 
 class BareBurst:
@@ -106,7 +118,7 @@ class BareBurst:
                     letter()
 
     def _listen(self) -> None:
-        self._store.watch((paths.REQUESTS,), self._hear)
+        self._store.watch((paths.REQUESTS, paths.NODES), self._hear)
 
     def _submit(self, verbs: Sequence[Verb], done: Callable[[Answers], None]) -> None:
         self._store.submit(verbs, done)
@@ -115,11 +127,21 @@ class BareBurst:
         match news:
             case SessionNews(SessionState.CONNECTED):
                 self._prepare()
-            case Changed(path, Kind.CREATED) if path != paths.REQUESTS:
+            case Changed(path, Kind.CREATED) if path.startswith(f"{paths.REQUESTS}/"):
                 claim = self._told(lambda got: self._claim(path, json.loads(got.data)))
                 self._inbox.put(lambda: self._submit([Get(path)], claim))
+            case Changed(path, Kind.DELETED) if "/lock/" in path and CONTENDER not in path:
+                node = path.partition("/lock/")[0]
+                given_back = self._told(lambda got: self._given_back(node, got))
+                self._inbox.put(lambda: self._submit([Get(node)], given_back))
             case _:
                 pass
+
+    def _given_back(self, node: str, got: Answer) -> None:
+        """Look at a node that its client has unlocked."""
+        record = decode_node(NodeId(node.rpartition("/")[2]), got.data) if isinstance(got, Got) else None
+        if isinstance(record, Node) and record.state is NodeState.USED:
+            self._retire(record)
 
     def _prepare(self) -> None:
         above = (paths.ROOT, paths.NODES, paths.REQUESTS, paths.REQUEST_LOCKS)
@@ -160,9 +182,13 @@ class BareBurst:
     def _asked(self, served: _Served, server: ServerId) -> None:
         site, record = served.site, _node(served.site, NodeState.BUILDING, server)
         self._submit([Commit((Set(served.node, record),))], lambda answers: None)
-        if not site.booting:
-            self._look(site, None)
         site.booting[server] = served
+        self._look_at(site)
+
+    def _look_at(self, site: _Site) -> None:
+        if not site.looking:
+            site.looking = True
+            self._look(site, None)
 
     def _look(self, site: _Site, since: float | None) -> None:
         began = time.time()
@@ -175,7 +201,10 @@ class BareBurst:
         for server in servers:
             if server.status is ServerStatus.ACTIVE and server.id in site.booting:
                 self._fulfil(site.booting.pop(server.id), server.id)
-        if site.booting:
+            if server.status is ServerStatus.DELETED and server.id in site.going:
+                self._forget(site.going.pop(server.id))
+        site.looking = bool(site.booting or site.going)
+        if site.looking:
             again = threading.Timer(
                 max(began + LIST_FOR_REQUESTS_EVERY - time.time(), 0),
                 lambda: self._inbox.put(lambda: self._look(site, began)),
@@ -187,11 +216,34 @@ class BareBurst:
         nodes = [served.node.rpartition("/")[2]]
         served.record |= {"state": "fulfilled", "nodes": nodes, "state_time": time.time()}
         ops = (
-            Set(served.node, _node(served.site, NodeState.READY, server)),
+            Set(served.node, _node(served.site, NodeState.READY, server, served.path)),
             Delete(served.node_lock),
             Set(served.path, json.dumps(served.record).encode()),
             Delete(served.request_lock),
         )
+        self._submit([Commit(ops)], lambda answers: None)
+
+    def _retire(self, used: Node) -> None:
+        """Lock a node that was used, and have its server deleted."""
+        site = next(site for site in self._sites if site.provider.name == used.provider)
+        node, server = paths.node(used.id), ServerId(str(used.external_id))
+        directory = f"{node}/lock"
+        ops = (
+            Delete(directory),
+            Create(directory),
+            Create(f"{directory}/{CONTENDER}", ephemeral=True, sequence=True),
+            Set(node, _node(site, NodeState.DELETING, server)),
+        )
+        self._submit([Commit(ops)], self._told(lambda locked: self._delete(site, node, server, locked)))
+
+    def _delete(self, site: _Site, node: str, server: ServerId, locked: Committed) -> None:
+        site.going[server] = _Gone(node, str(locked.results[2]))
+        site.threads.submit(site.driver.delete_server, server).add_done_callback(
+            lambda done: self._inbox.put(lambda: self._look_at(site))
+        )
+
+    def _forget(self, gone: _Gone) -> None:
+        ops = (Delete(gone.lock), Delete(f"{gone.node}/lock"), Delete(gone.node))
         self._submit([Commit(ops)], lambda answers: None)
 
 
@@ -216,11 +268,13 @@ class SeeingBurst(BareBurst):
                 case RequestChange(before=None, after=Entry(record=request)):
                     record = {"node_types": [*request.labels], "requestor": request.requestor, "declined_by": []}
                     self._claim(paths.request(request.id), record)
+                case NodeChange(after=Entry(record=Node(state=NodeState.USED) as node, contenders=())):
+                    self._retire(node)
                 case _:
                     pass
 
 
-def _node(site: _Site, state: NodeState, server: str) -> bytes:
+def _node(site: _Site, state: NodeState, server: str, request: str = "") -> bytes:
     return encode_node(
         Node(
             id=NodeId(""),
@@ -229,6 +283,7 @@ def _node(site: _Site, state: NodeState, server: str) -> bytes:
             provider=site.provider.name,
             pool=site.pool.name,
             labels=(site.label.name,),
+            allocated_to=RequestId(request.rpartition("/")[2]) if request else None,
             external_id=server or None,
         )
     )

@@ -151,12 +151,17 @@ def _operations(it: Stage) -> Callable[[int], None]:
     return live
 
 
+def start_script(it: Stage, *options: str) -> None:
+    """Start a script in the place of the launcher."""
+    it.launcher.argv = [sys.executable, "-m", bare_burst.__name__, str(it.place.config), *options]
+    it.launcher.start()
+    wait_for(lambda: bare_burst.THERE in it.launcher.log.read_text().splitlines(), "the script is there")
+
+
 def serve(clouds: Clouds, count: int, *options: str) -> dict[str, float]:
     """Let a script serve so many requests at once."""
     with stage(Product.OURS, clouds, start=False) as it:
-        it.launcher.argv = [sys.executable, "-m", bare_burst.__name__, str(it.place.config), *options]
-        it.launcher.start()
-        wait_for(lambda: bare_burst.THERE in it.launcher.log.read_text().splitlines(), "the script is there")
+        start_script(it, *options)
         (life,) = it.jobs.ask(["small"], 0.0)
         it.jobs.wait_answered([life], 120)
         rest(PAUSE)

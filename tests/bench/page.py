@@ -129,6 +129,7 @@ LINES = (
     Line(what="the same for one with a mirror", scenario="seeing", path="fill.ratio"),
     Line(what="the same where a boot takes 60 s", scenario="fill", of={"boot": 60.0}, path="ratio", most=1.05),
     Line(what="the least that a script takes for it", scenario="floor", path="fill_slow.ratio"),
+    Line(what="the same for one with a mirror", scenario="seeing", path="fill_slow.ratio"),
     Line(what="threads with 800 ready, at rest", scenario="rest", path="threads", most=35),
     Line(what="memory at most", scenario="fill", of={"boot": 60.0}, path="memory", unit="MiB", most=130),
     Line(what="memory with 800 ready, at most", scenario="rest", path="peak", unit="MiB", most=130),
@@ -152,13 +153,18 @@ LINES = (
         most=8,
         in_readme=True,
     ),
-    Line(what="the least that a script takes for it", scenario="floor", path="both", scale=1000, unit="ms"),
+    Line(
+        what="calls and operations of a life, one after the other", scenario="floor", path="both", scale=1000, unit="ms"
+    ),
     Line(
         what="the same with three host keys read of each",
         scenario="floor",
         path="with_host_keys",
         scale=1000,
         unit="ms",
+    ),
+    Line(
+        what="a life of a script with a mirror, six a second", scenario="seeing", path="steady.cpu_per_1000", unit="ms"
     ),
     *(
         Line(

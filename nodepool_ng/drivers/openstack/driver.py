@@ -14,7 +14,6 @@ from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 
 from nodepool_ng.drivers import (
-    CHANGES_OVERLAP,
     Capacity,
     DriverError,
     Image,
@@ -26,6 +25,7 @@ from nodepool_ng.drivers import (
     Swept,
     Unavailable,
 )
+from nodepool_ng.drivers.changes import Reach
 from nodepool_ng.drivers.openstack import floating, images, volumes
 from nodepool_ng.drivers.openstack.bodies import server_body
 from nodepool_ng.drivers.openstack.calls import COMPUTE, IMAGE, NETWORK, VOLUME, Door, listed, pages, understanding
@@ -78,6 +78,7 @@ class OpenStack:
         """Ports of servers of ours that are not ours to delete."""
         self._installation: InstallationId | None = None
         self._behind = 0.0  # seconds
+        self._reach = Reach()
 
     @property
     def provider(self) -> ProviderName:
@@ -96,7 +97,8 @@ class OpenStack:
         A server whose Nova cell is down is listed as it was last seen, with the status `other`.
         """
         facts = self._remembered().facts
-        query = {} if since is None else {"changes-since": _stamp(since - self._behind - CHANGES_OVERLAP)}
+        full = since is None
+        query = {} if since is None else {"changes-since": _stamp(self._reach.start(since, now) - self._behind)}
         started = time.monotonic()
         try:
             found, date = self._servers(query)
@@ -104,16 +106,17 @@ class OpenStack:
             # The server that a page ended with may have gone before the next page was asked for.
             found, date = self._servers(query)
         self._behind = behind(date, now + time.monotonic() - started)
+        self._reach.listed(now, full=full)
         self._bound |= {volume: (server, now) for volume, server in volumes.bound(found)}
         servers = tuple(self._stub(raw) if is_stub(raw) else server_of(raw, facts) for raw in found)
         seen = {server.id: server for server in servers}
         floating_ones = {ServerId(raw["id"]) for raw in found if has_floating_ip(raw)}
-        if since is None:
+        if full:
             self._seen, self._floating = seen, floating_ones | (self._floating & seen.keys())
             self._bound = {volume: at for volume, at in self._bound.items() if at[1] > now - BOUND_KEPT}
         else:
             self._seen, self._floating = {**self._seen, **seen}, self._floating | floating_ones
-        return Listing(servers=servers, asked=now, full=since is None)
+        return Listing(servers=servers, asked=now, full=full)
 
     @understanding()
     def capacity(self, now: Timestamp) -> Capacity:

@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Any
 
 from nodepool_ng.drivers import (
-    CHANGES_OVERLAP,
     MARK_ATTEMPT,
     MARK_BUILD,
     MARK_INSTALLATION,
@@ -28,6 +27,7 @@ from nodepool_ng.drivers import (
     Unavailable,
 )
 from nodepool_ng.drivers import calls as verbs
+from nodepool_ng.drivers.changes import Reach
 from nodepool_ng.model.ids import (
     AttemptId,
     BuildId,
@@ -76,6 +76,7 @@ class ModelDriver:
         self._region = region
         self._timeline = timeline
         self._caller = caller
+        self._reach = Reach()
         self._behind = 0.0
         """How far the cloud's clock is behind the caller's, in seconds: the OpenStack driver has this from the answers'
         dates."""
@@ -89,9 +90,10 @@ class ModelDriver:
 
     def list_servers(self, since: Timestamp | None, now: Timestamp) -> Listing:
         full = since is None
-        since = None if since is None else since - self._behind - CHANGES_OVERLAP
+        since = None if since is None else self._reach.start(since, now) - self._behind
         servers = _refusals(lambda: self._region.servers.list(self._caller, now=self._now, changed_since=since))
         self._behind = max(0.0, now - self._now)
+        self._reach.listed(now, full=full)
         return Listing(servers=tuple(self._seen(each) for each in servers), asked=now, full=full)
 
     def capacity(self, now: Timestamp) -> Capacity:

@@ -26,6 +26,7 @@ nodes = st.builds(
     pool=st.sampled_from(["a", "b", None]),
     labels=st.lists(st.sampled_from(["x", "y"]), max_size=3).map(tuple),
     allocated_to=st.sampled_from([None, None, "r", "s"]),
+    az=st.sampled_from([None, "here", "there"]),
     tenant_name=st.sampled_from([None, "t"]),
     resources=st.sampled_from([None, Resources({"cores": 7, "ram": 3})]),
 )
@@ -46,7 +47,7 @@ def view(census: Census) -> dict[str, Any]:
         "by_request": census.by_request,
         "allocated": census.allocated,
         "spare": census.spare,
-        "spare_by_label": census.spare_by_label,
+        "shelves": census.shelves,
         "warm": sums(census.warm),
         "launching": sums(census.launching),
         "leaving": sums({k: dict(v.amounts) for k, v in census.leaving().items()}),

@@ -223,12 +223,7 @@ class Scene:
     def snapshot(self) -> Snapshot:
         facts = {}
         for name, known in self.facts.items():
-            servers = self.servers.get(name, {})
-            by_node: dict[str, tuple[Server, ...]] = {}
-            for server in servers.values():
-                if server.node is not None and server.provider == name:
-                    by_node[server.node] = (*by_node.get(server.node, ()), server)
-            facts[name] = replace(known, servers=servers, by_node=by_node)  # type: ignore[arg-type]
+            facts[name] = known.with_servers(self.servers.get(name, {}))  # type: ignore[arg-type]
         settings = Settings(
             labels=self.labels,  # type: ignore[arg-type]
             providers=self.providers,  # type: ignore[arg-type]

@@ -225,6 +225,22 @@ def test_a_node_is_deleted_until_a_list_asked_for_later_shows_nothing(scene: Sce
     assert scene.one(EraseNode).node == node.id
 
 
+def test_a_node_whose_server_was_asked_to_go_is_not_looked_at_before_that_is_asked_again(scene: Scene) -> None:
+    for number in (1, 2):
+        scene.node(number, S.DELETING, external_id=f"server-{number}", lock=Side.OURS, state_time=NOW)
+        scene.server(number)
+    scene.more["delete_backoff"] = {"server-1": Backoff(until=NOW + 5, failures=1)}
+    found = scene.plan()
+    assert found.resting == {ids(1)[0]: NOW + 5}
+    assert scene.one(DeleteServer).server == "server-2"
+    scene.more["resting"] = found.resting
+    del scene.servers["acme"]["server-1"]
+    scene.cloud(listed=NOW + 1)
+    assert not scene.does(EraseNode), "nobody told the planner that there is news"
+    scene.more["resting"] = {}
+    assert scene.one(EraseNode).node == ids(1)[0]
+
+
 def test_a_server_that_the_cloud_calls_deleted_is_gone(scene: Scene) -> None:
     scene.node(1, S.DELETING, lock=Side.OURS)
     scene.server(1, "deleted")
