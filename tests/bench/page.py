@@ -163,9 +163,8 @@ LINES = (
         scale=1000,
         unit="ms",
     ),
-    Line(
-        what="a life of a script with a mirror, six a second", scenario="seeing", path="steady.cpu_per_1000", unit="ms"
-    ),
+    Line(what="a life of a script, six a second", scenario="seeing", path="steady_blind.cpu_per_1000", unit="ms"),
+    Line(what="the same for one with a mirror", scenario="seeing", path="steady.cpu_per_1000", unit="ms"),
     *(
         Line(
             what=what,
