@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import urllib.error
 import urllib.request
 
 import pytest
@@ -37,9 +38,12 @@ def test_a_provider_without_driver_is_told_once_and_the_rest_runs(place: Site) -
 
 
 def metric(place: Site, name: str) -> str | None:
-    """Return the value of a metric as the launcher's pages tell it; None where it does not."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{place.web_port}/metrics", timeout=10) as page:
-        found = re.search(rf"^{re.escape(name)} (\S+)$", page.read().decode(), re.MULTILINE)
+    """Return the value of a metric as the launcher's pages tell it; None where it does not, or has no pages yet."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{place.web_port}/metrics", timeout=10) as page:
+            found = re.search(rf"^{re.escape(name)} (\S+)$", page.read().decode(), re.MULTILINE)
+    except urllib.error.URLError:
+        return None
     return found.group(1) if found else None
 
 
