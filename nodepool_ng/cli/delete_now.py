@@ -17,8 +17,8 @@ from nodepool_ng.model.lifecycle import ImpossibleTransition, NodeEvent
 from nodepool_ng.model.node import Node, moved
 from nodepool_ng.model.server import ServerStatus
 from nodepool_ng.zk import locks, paths
-from nodepool_ng.zk.codec import encode_node
-from nodepool_ng.zk.store import Committed, Delete, Set
+from nodepool_ng.zk.store import Committed, Delete
+from nodepool_ng.zk.writes import set_node
 
 PATIENCE: Seconds = 600.0
 LOOK_EVERY: Seconds = 2.0
@@ -70,7 +70,7 @@ def _write_deleting(session: Session, connection: Connection, held: locks.Held, 
         after = moved(node, NodeEvent.UNWANTED, session.now())
     except ImpossibleTransition as error:
         raise Failed(f"Node {node.id}: {error}.") from None
-    done = connection.commit(locks.guard(held), Set(paths.node(node.id), encode_node(after), version))
+    done = connection.commit(locks.guard(held), set_node(after, version))
     if not isinstance(done, Committed):
         raise Failed(f"Node {node.id} was changed by somebody else meanwhile; nothing was done: try again.")
 

@@ -10,8 +10,9 @@ from nodepool_ng.model.component import BUILDER, LAUNCHER
 from nodepool_ng.model.ids import NodeId, Seconds
 from nodepool_ng.model.node import Node
 from nodepool_ng.zk import locks, paths
-from nodepool_ng.zk.codec import Damaged, Ghost, decode_component, decode_node, encode_node
-from nodepool_ng.zk.store import Answer, Children, Committed, Get, Got, Names, Problem, Set
+from nodepool_ng.zk.codec import Damaged, Ghost, decode_component, decode_node
+from nodepool_ng.zk.store import Answer, Children, Committed, Get, Got, Names, Problem
+from nodepool_ng.zk.writes import set_node
 
 
 class Vanished(Exception):
@@ -67,9 +68,7 @@ def write(connection: Connection, held: locks.Held, node: Node, version: int) ->
         Vanished: the node is gone.
         Failed: the lock was lost.
     """
-    done = connection.commit(
-        locks.guard(held), Set(paths.node(node.id), encode_node(node), version), locks.release(held)
-    )
+    done = connection.commit(locks.guard(held), set_node(node, version), locks.release(held))
     if isinstance(done, Committed):
         return True
     match done.problem, done.index:

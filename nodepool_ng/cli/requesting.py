@@ -31,8 +31,9 @@ from nodepool_ng.model.lifecycle import ImpossibleTransition, NodeEvent, Request
 from nodepool_ng.model.node import Node, moved
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.zk import locks, paths
-from nodepool_ng.zk.codec import decode_request, encode_node, encode_request
-from nodepool_ng.zk.store import Committed, Create, Delete, Set
+from nodepool_ng.zk.codec import decode_request, encode_request
+from nodepool_ng.zk.store import Committed, Create, Delete
+from nodepool_ng.zk.writes import set_node
 
 LOOK_EVERY: Seconds = 30.0
 """Changes wake the command; this is for the case that one was missed."""
@@ -141,7 +142,7 @@ def _take(session: Session, connection: Connection, request: RequestId, id: Node
 
 def _write(session: Session, connection: Connection, one: _Lent, event: NodeEvent) -> None:
     after = moved(one.node, event, session.now(), user_data={"nodepool": f"used by {notes.person()}"})
-    done = connection.commit(locks.guard(one.held), Set(paths.node(after.id), encode_node(after)))
+    done = connection.commit(locks.guard(one.held), set_node(after))
     if not isinstance(done, Committed):
         raise Failed(f"Node {after.id} is not ours any more: {done}.")
     one.node = after
@@ -151,7 +152,7 @@ def _give_back(session: Session, connection: Connection, one: _Lent) -> None:
     """Write that a node is used. One that was never used is let go of, and given to the next who asks."""
     try:
         after = moved(one.node, NodeEvent.RETURNED, session.now())
-        ops = (locks.guard(one.held), Set(paths.node(after.id), encode_node(after)), locks.release(one.held))
+        ops = (locks.guard(one.held), set_node(after), locks.release(one.held))
     except ImpossibleTransition:
         ops = (locks.release(one.held),)  # type: ignore[assignment]
     done = connection.commit(*ops)

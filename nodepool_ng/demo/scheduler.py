@@ -19,7 +19,7 @@ from nodepool_ng.model.node import Node, moved
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.zk import locks, paths
 from nodepool_ng.zk.blocking import call
-from nodepool_ng.zk.codec import Damaged, Ghost, decode_node, decode_request, encode_node
+from nodepool_ng.zk.codec import Damaged, Ghost, decode_node, decode_request
 from nodepool_ng.zk.locks import Behind, Held, Owned
 from nodepool_ng.zk.store import (
     Answer,
@@ -38,10 +38,10 @@ from nodepool_ng.zk.store import (
     News,
     SessionNews,
     SessionState,
-    Set,
     Store,
     Verb,
 )
+from nodepool_ng.zk.writes import set_node
 
 NORMAL = "200"
 """The priority of ordinary jobs; Zuul has 100, 200 and 300, the lowest first."""
@@ -310,7 +310,7 @@ class Scheduler:
         # Zuul puts the id into the record, too, and keeps what it does not know.
         extra: Mapping[str, Json] = {**lent.node.extra, "id": lent.node.id}
         node = moved(lent.node, event, time.time(), extra=extra, **changes)
-        verbs: list[Verb] = [Commit((locks.guard(lent.held), Set(paths.node(node.id), encode_node(node))))]
+        verbs: list[Verb] = [Commit((locks.guard(lent.held), set_node(node)))]
         if release:
             verbs.append(Commit((locks.release(lent.held),)))
         written = self._round(verbs)[0]

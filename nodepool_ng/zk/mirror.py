@@ -230,7 +230,7 @@ class Mirror:
         return [
             change
             for path, effect in settled.written
-            for change in self.picture.read(path, effect.at, effect.data, effect.version, effect.mzxid)
+            for change in self.picture.read(path, effect.at, effect.data, effect.version, effect.mzxid, effect.record)
         ]
 
     def _answers(self, reads: tuple[Read, ...], answers: Answers) -> list[Change]:

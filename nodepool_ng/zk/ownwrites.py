@@ -7,10 +7,12 @@ turn out to be its author.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from nodepool_ng.model.node import Node
 from nodepool_ng.zk import paths
-from nodepool_ng.zk.paths import RecordAt
+from nodepool_ng.zk.codec import Record
+from nodepool_ng.zk.paths import NodeAt, RecordAt
 from nodepool_ng.zk.store import Answers, Commit, Committed, Create, Delete, Set, Stat, Verb
 
 SEQUENCE_DIGITS = 10
@@ -23,6 +25,7 @@ class Effect:
     at: RecordAt
     writes: int = 0
     data: bytes = b""
+    record: Record | None = None
     version: int = 0
     mzxid: int = 0
     there: bool = True
@@ -141,19 +144,23 @@ def _effects(verbs: Sequence[Verb], answers: Answers) -> dict[str, Effect]:
             continue
         for op, result in zip(verb.ops, answer.results, strict=True):
             match op, result:
-                case Create(data=data), str(path):
-                    _note(effects, path, data, 0, answer.zxid)
-                case Set(path, data), Stat(version=version, mzxid=mzxid):
-                    _note(effects, path, data, version, mzxid)
+                case Create(), str(path):
+                    _note(effects, path, op, 0, answer.zxid)
+                case Set(path), Stat(version=version, mzxid=mzxid):
+                    _note(effects, path, op, version, mzxid)
                 case Delete(path), _:
                     if path in effects:
                         effects[path].there = False
     return effects
 
 
-def _note(effects: dict[str, Effect], path: str, data: bytes, version: int, mzxid: int) -> None:
+def _note(effects: dict[str, Effect], path: str, op: Create | Set, version: int, mzxid: int) -> None:
     at = paths.record_at(path)
-    if at is not None:
-        effect = effects.setdefault(path, Effect(at))
-        effect.writes += 1
-        effect.data, effect.version, effect.mzxid, effect.there = data, version, mzxid, True
+    if at is None:
+        return
+    effect = effects.setdefault(path, Effect(at))
+    effect.writes += 1
+    effect.data, effect.version, effect.mzxid, effect.there = op.data, version, mzxid, True
+    effect.record = op.record
+    if isinstance(at, NodeAt) and isinstance(op.record, Node) and op.record.id != at.id:
+        effect.record = replace(op.record, id=at.id)

@@ -6,6 +6,7 @@ All paths are relative to the chroot.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias, TypeGuard
 from urllib.parse import quote, unquote
 
@@ -344,12 +345,16 @@ Place: TypeAlias = (
     | BranchAt
 )
 
+PARSED = 2048
+"""Paths of which it is remembered what they mean: whoever writes to one has several events there, and writes again."""
+
 _BRANCH = BranchAt()
 _RECORDS = (NodeAt, RequestAt, BuildAt, UploadAt, ComponentAt, InstallationAt, FreezeAt, CordonAt)
 _INSTALLATION = InstallationAt()
 _STATS = StatsElectionAt()
 
 
+@lru_cache(maxsize=PARSED)
 def parse(path: str) -> Place | None:
     """Tell what is at `path`; None for what no contract knows."""
     match path.split("/"):

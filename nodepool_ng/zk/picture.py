@@ -133,13 +133,16 @@ class Picture:
         """A lock directory was listed."""
         return self._lock(of, in_order(names))
 
-    def read(self, path: str, at: RecordAt, data: bytes, version: int, mzxid: int) -> list[Change]:
-        """A record was read or written; nothing happens when a newer one is known."""
+    def read(
+        self, path: str, at: RecordAt, data: bytes, version: int, mzxid: int, record: Record | None = None
+    ) -> list[Change]:
+        """A record was read, or written by whoever knows what `data` says; nothing happens when a newer one is
+        known."""
         if mzxid <= self._mzxids.get(path, -1):
             return []
         self.known[path] = at
         self._mzxids[path] = mzxid
-        found = self._decode(path, at, data)
+        found = self._decode(path, at, data) if record is None else record
         match found:
             case Damaged():
                 return self._remove(path, at) + self._damage(path, found) + self._haunt(path, False)

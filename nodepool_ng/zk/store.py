@@ -10,9 +10,11 @@ answers. Errors are answers, not exceptions: a round of five verbs of which the 
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
+
+from nodepool_ng.zk.codec import Record
 
 SessionNumber: TypeAlias = int
 """Counts this client's sessions from 1; it grows with every new session, never with a mere reconnect."""
@@ -39,6 +41,8 @@ class Create:
     data: bytes = b""
     ephemeral: bool = False
     sequence: bool = False
+    record: Record | None = field(default=None, compare=False, repr=False)
+    """What `data` says, where the writer has it at hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class Set:
     path: str
     data: bytes
     version: int = -1
+    record: Record | None = field(default=None, compare=False, repr=False)
+    """What `data` says, where the writer has it at hand."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ a keep-alive connection that the server has just closed looks exactly like that.
 """
 
 import logging
-import os
 import re
 import socket
 import threading
@@ -25,7 +24,6 @@ import openstack.connection
 import requests
 from keystoneauth1 import adapter as ks_adapter
 from keystoneauth1 import exceptions as ks
-from keystoneauth1 import session as ks_session
 from openstack import exceptions as sdk
 
 from nodepool_ng.drivers import DriverError, Misconfigured, Unavailable
@@ -42,8 +40,8 @@ from nodepool_ng.drivers.openstack.calls import (
 from nodepool_ng.drivers.openstack.networks import Access, NetworkEntry
 from nodepool_ng.drivers.openstack.pace import Pace
 from nodepool_ng.drivers.openstack.refusal import LONGEST_MESSAGE, message_of, refusal, seconds
+from nodepool_ng.drivers.openstack.transport import settle_environment, use_transport
 from nodepool_ng.model.ids import Json
-from nodepool_ng.model.pace import MOST_THREADS
 from nodepool_ng.model.settings import Provider
 
 log = logging.getLogger("nodepool.driver.openstack")
@@ -136,7 +134,7 @@ class Cloud:
             self._timeout = float(region.config.get("api_timeout") or CALL_TIMEOUT)
             region.config["api_timeout"] = self._timeout
             self._connection = openstack.connection.Connection(config=region)
-            _widen(self._connection.session)
+            use_transport(self._connection.session)
             self._services = {}
         main = self._service(self._main.service)
         for service in OPTIONAL:
@@ -147,7 +145,7 @@ class Cloud:
         with self._opening, _translated(f"{self._provider.name}: connecting", self._secrets):
             self._microversion = _microversion_of(main.adapter, self._main.versions)
             self._traits = _traits_of(self._connection)
-            _settle_environment(self._connection.session, [found.endpoint for found in self._services.values()])
+            settle_environment(self._connection.session, [found.endpoint for found in self._services.values()])
 
     def close(self) -> None:
         """Close all connections. Calls in progress end with an error."""
@@ -155,6 +153,7 @@ class Cloud:
             connection, self._connection = self._connection, None
             self._services = {}
         if connection is not None:
+            connection.session.session.close()
             connection.close()
 
     def traits(self) -> Traits:
@@ -249,27 +248,6 @@ class Cloud:
 def _region(provider: Provider, *, validate: bool) -> Any:
     config = openstack.config.OpenStackConfig()
     return config.get_one(cloud=provider.cloud, region_name=provider.region_name, validate=validate)
-
-
-def _widen(session: ks_session.Session) -> None:
-    """Give the session a pool with a connection for every thread; by default there are ten, and others are thrown
-    away after each call."""
-    pool = ks_session.TCPKeepAliveAdapter(pool_maxsize=MOST_THREADS)
-    for scheme in list(session.session.adapters):
-        session.session.mount(scheme, pool)
-
-
-def _settle_environment(session: ks_session.Session, endpoints: Iterable[str]) -> None:
-    """Read the environment once where it has no proxy for this cloud.
-
-    requests looks through all variables for every request, which takes 0.9 ms. Its other use of them, the file of
-    trusted certificates, is kept.
-    """
-    if any(requests.utils.get_environ_proxies(endpoint) for endpoint in endpoints):
-        return
-    if session.verify is True:
-        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-    session.session.trust_env = False
 
 
 def _send(proxy: Any, path: str, method: str, options: dict[str, Any]) -> requests.Response:

@@ -17,7 +17,8 @@ from nodepool_ng.shell.contender import prefix
 from nodepool_ng.shell.effect import Effect, ask, commit
 from nodepool_ng.shell.locking import Busy, give_back, take_locks
 from nodepool_ng.zk import codec, paths
-from nodepool_ng.zk.store import Check, Children, Create, Delete, Failure, Get, Got, Names, Problem, Set
+from nodepool_ng.zk.store import Check, Children, Create, Delete, Failure, Get, Got, Names, Problem
+from nodepool_ng.zk.writes import set_node
 
 
 def ask_for_backing(world: World, action: cutting.AskForBacking) -> Effect[Outcome]:
@@ -68,7 +69,7 @@ def take_backing(world: World, action: cutting.TakeBacking) -> Effect[Outcome]:
         Check(lease),
         Delete(contender),
         Create(lasting, owner(action.cut.provider).encode(), sequence=True),
-        Set(paths.node(node.id), codec.encode_node(cut), got.stat.version),
+        set_node(cut, got.stat.version),
         Delete(paths.request(action.request)),
     )
     if isinstance(answer, Failure):
@@ -91,7 +92,7 @@ def take_slot(world: World, action: cutting.TakeSlot) -> Effect[Outcome]:
             yield from commit(
                 Check(contender),
                 Check(paths.node(action.backing), backing.version),
-                Set(paths.node(node.id), codec.encode_node(node), entry.version),
+                set_node(node, entry.version),
             )
         )
     )
@@ -132,7 +133,7 @@ def spoil_backing(world: World, action: cutting.SpoilBacking) -> Effect[Outcome]
     lease = world.lease_contender(cut.provider)
     if lease is None:
         return Lost("the provider's lease is not ours any more")
-    return ended((yield from commit(Check(lease), Set(paths.node(node.id), codec.encode_node(spoiled), version))))
+    return ended((yield from commit(Check(lease), set_node(spoiled, version))))
 
 
 def release_backing(world: World, action: cutting.ReleaseBacking) -> Effect[Outcome]:
@@ -150,7 +151,7 @@ def release_backing(world: World, action: cutting.ReleaseBacking) -> Effect[Outc
         (
             yield from commit(
                 Check(lease),
-                Set(paths.node(node.id), codec.encode_node(used), version),
+                set_node(used, version),
                 *(Delete(f"{paths.node_lock(node.id)}/{name}") for name in lasting),
             )
         )

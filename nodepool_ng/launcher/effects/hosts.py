@@ -15,8 +15,9 @@ from nodepool_ng.plan.launch import SCANNED_TYPES
 from nodepool_ng.plan.static import LAUNCHER
 from nodepool_ng.shell.effect import Effect, commit, lookup, scan
 from nodepool_ng.shell.locking import Busy, give_back, take_locks
-from nodepool_ng.zk import codec, paths
-from nodepool_ng.zk.store import Check, Create, Delete, Failure, Set
+from nodepool_ng.zk import codec
+from nodepool_ng.zk.store import Check, Delete, Failure
+from nodepool_ng.zk.writes import create_node, set_node
 
 
 def look_at_host(world: World, action: do.LookAtHost) -> Effect[Outcome]:
@@ -76,10 +77,8 @@ def register_nodes(world: World, action: do.RegisterNodes) -> Effect[Outcome]:
         host_keys=seen.keys,
         attributes=dict(attributes) if attributes is not None else None,
     )
-    records = [codec.encode_node(replace(node, slot=slot)) for slot in action.slots]
-    return ended(
-        (yield from commit(Check(lease), *(Create(paths.NEW_NODE, record, sequence=True) for record in records)))
-    )
+    made = (create_node(replace(node, slot=slot)) for slot in action.slots)
+    return ended((yield from commit(Check(lease), *made)))
 
 
 def renew_node(world: World, action: do.RenewNode) -> Effect[Outcome]:
@@ -104,9 +103,7 @@ def renew_node(world: World, action: do.RenewNode) -> Effect[Outcome]:
         shell_type=host.shell_type,
         host_keys=action.host_keys,
     )
-    answer = yield from commit(
-        Set(paths.node(node.id), codec.encode_node(renewed), got.stat.version), Delete(contender)
-    )
+    answer = yield from commit(set_node(renewed, got.stat.version), Delete(contender))
     if isinstance(answer, Failure):
         yield from give_back([contender])
     return ended(answer)

@@ -11,7 +11,8 @@ from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.shell.effect import Effect, ask, commit
 from nodepool_ng.shell.locking import NOT_AS_KNOWN, Busy, Want, give_back, sweep, take_locks, taken_first
 from nodepool_ng.zk import codec, paths
-from nodepool_ng.zk.store import Check, Committed, Delete, Failure, Get, Got, Op, Problem, Set
+from nodepool_ng.zk.store import Check, Committed, Delete, Failure, Get, Got, Op, Problem
+from nodepool_ng.zk.writes import set_node
 
 
 def wanted_lock(world: World, node: NodeId) -> Want:
@@ -51,7 +52,7 @@ def adopt_node(world: World, action: do.AdoptNode) -> Effect[Outcome]:
         return Lost("the node is ready meanwhile")
     attempt = world.attempts.adopted(node.attempt, world.now, asked=node.state is NodeState.BUILDING)
     ours = moved(node, NodeEvent.LOCKED, world.now, launcher=world.pool_id(node), attempt=attempt)
-    answer = yield from commit(Check(contender), Set(paths.node(node.id), codec.encode_node(ours), got.stat.version))
+    answer = yield from commit(Check(contender), set_node(ours, got.stat.version))
     return Lost(str(answer)) if isinstance(answer, Failure) else Adopted(ours.attempt)
 
 
@@ -64,7 +65,7 @@ def record_ready(world: World, action: do.RecordReady) -> Effect[Outcome]:
         return Lost("the node is not ours any more")
     node = as_booted(world, entry.record, server, action.host_keys, allocated_to=None, tenant_name=None, requestor=None)
     answer = yield from commit(
-        Set(paths.node(node.id), codec.encode_node(node), entry.version),
+        set_node(node, entry.version),
         Delete(contender),
     )
     return ended(answer)
@@ -86,7 +87,7 @@ def retry_node(world: World, action: do.RetryNode) -> Effect[Outcome]:
         slot=None,
         driver_data=None,
     )
-    answer = yield from commit(Check(contender), Set(paths.node(node.id), codec.encode_node(node), entry.version))
+    answer = yield from commit(Check(contender), set_node(node, entry.version))
     return ended(answer)
 
 
@@ -104,13 +105,12 @@ def retire_node(world: World, action: do.RetireNode) -> Effect[Outcome]:
 
 def _retired(world: World, node: Node, version: int) -> tuple[Op, ...]:
     """Return what writes that a node is to be deleted, or that it is as it was, where it says so already."""
-    record = paths.node(node.id)
     if node.state in (NodeState.DELETING, NodeState.DELETED):
-        return (Check(record, version),)
+        return (Check(paths.node(node.id), version),)
     guards: tuple[Op, ...] = ()
     if node.state is NodeState.READY and node.allocated_to is not None:
         guards = (Check(world.our_contender_on_request(node.allocated_to) or ""),)
-    return (*guards, Set(record, codec.encode_node(moved(node, NodeEvent.UNWANTED, world.now)), version))
+    return (*guards, set_node(moved(node, NodeEvent.UNWANTED, world.now), version))
 
 
 def _retire_locked(world: World, action: do.RetireNode) -> Effect[Outcome]:
@@ -168,7 +168,7 @@ def free_node(world: World, action: do.FreeNode) -> Effect[Outcome]:
         yield from give_back([contender])
         return Lost("its request is there")
     spare = moved(node, NodeEvent.FREED, world.now, allocated_to=None, tenant_name=None, requestor=None)
-    answer = yield from commit(Set(paths.node(node.id), codec.encode_node(spare), seen.stat.version), Delete(contender))
+    answer = yield from commit(set_node(spare, seen.stat.version), Delete(contender))
     return ended(answer)
 
 
@@ -190,7 +190,7 @@ def erase_node(world: World, action: do.EraseNode) -> Effect[Outcome]:
     answer = yield from commit(Delete(contender), Delete(paths.node_lock(action.node)), Delete(record, entry.version))
     if isinstance(answer, Failure) and answer.problem is Problem.NOT_EMPTY:
         gone = moved(entry.record, NodeEvent.GONE, world.now)
-        answer = yield from commit(Set(record, codec.encode_node(gone), entry.version), Delete(contender))
+        answer = yield from commit(set_node(gone, entry.version), Delete(contender))
     return ended(answer)
 
 

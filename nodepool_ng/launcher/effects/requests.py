@@ -22,7 +22,8 @@ from nodepool_ng.shell.effect import Effect, ask, commit
 from nodepool_ng.shell.locking import NOT_AS_KNOWN, Busy, Want, give_back, take_locks, taken_first, untouched
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.changes import Entry
-from nodepool_ng.zk.store import Check, Commit, Committed, Create, Delete, Failure, Get, Got, Op, Set, Verb
+from nodepool_ng.zk.store import Check, Commit, Committed, Create, Delete, Failure, Get, Got, Op, Verb
+from nodepool_ng.zk.writes import create_node, set_node, set_request
 
 
 def _wanted_request(world: World, request: RequestId) -> Want:
@@ -81,11 +82,11 @@ def _handed_over(world: World, known: _Known) -> Iterator[Op]:
     request, nodes = known.request.record, known.nodes
     for node in nodes:
         given = _allocated(world, node.record, request)
-        yield Set(paths.node(given.id), codec.encode_node(given), node.version)
+        yield set_node(given, node.version)
     for node in nodes:
         yield from untouched(wanted_lock(world, node.record.id))
     served = request_moved(request, RequestEvent.SERVED, world.now, nodes=tuple(node.record.id for node in nodes))
-    yield Set(paths.request(request.id), codec.encode_request(served), known.request.version)
+    yield set_request(served, known.request.version)
     yield from untouched(_wanted_request(world, request.id))
 
 
@@ -104,7 +105,7 @@ def _hand_out_locked(world: World, action: do.HandOut) -> Effect[Outcome]:
     ops: list[Op] = []
     for node, held in zip(nodes, node_locks, strict=True):
         given = _allocated(world, node, request)
-        ops.append(Set(paths.node(node.id), codec.encode_node(given), held.record.stat.version))
+        ops.append(set_node(given, held.record.stat.version))
     ops += [Delete(held.contender) for held in node_locks]
     ops += _served(world, request, action.nodes, lock.record.stat.version, lock.contender)
     answer = yield from commit(*ops)
@@ -129,7 +130,7 @@ def _served(
 ) -> tuple[Op, ...]:
     """The last two operations of every hand-over: the request is written, then its lock is released."""
     served = request_moved(request, RequestEvent.SERVED, world.now, nodes=tuple(nodes))
-    return Set(paths.request(request.id), codec.encode_request(served), version), Delete(contender)
+    return set_request(served, version), Delete(contender)
 
 
 def claim(world: World, action: do.Claim) -> Effect[Outcome]:
@@ -153,20 +154,19 @@ def _claimed(world: World, known: _Known) -> Iterator[Op]:
     request = known.request.record
     pending = request_moved(request, RequestEvent.CLAIMED, world.now)
     yield from taken_first(world.owner, _wanted_request(world, request.id))
-    yield Set(paths.request(request.id), codec.encode_request(pending), known.request.version)
+    yield set_request(pending, known.request.version)
     for node in known.nodes:
         given = _allocated(world, node.record, request)
         yield from taken_first(world.owner, wanted_lock(world, given.id))
-        yield Set(paths.node(given.id), codec.encode_node(given), node.version)
+        yield set_node(given, node.version)
 
 
 def _created(fresh: Sequence[Node]) -> Iterator[Op]:
-    return (Create(paths.NEW_NODE, codec.encode_node(node), sequence=True) for node in fresh)
+    return (create_node(node) for node in fresh)
 
 
 def _claim_locked(world: World, action: do.Claim) -> Effect[Outcome]:
     """Lock the request and its ready nodes, look, and claim them."""
-    path = paths.request(action.request)
     wants = [_wanted_request(world, action.request), *(wanted_lock(world, node) for node in action.nodes)]
     taken = yield from take_locks(world.owner, wants)
     if isinstance(taken, Busy):
@@ -180,11 +180,11 @@ def _claim_locked(world: World, action: do.Claim) -> Effect[Outcome]:
         return Lost("the request, a node or the lease changed meanwhile")
     pending = request_moved(request, RequestEvent.CLAIMED, world.now)
     ops: list[Op] = [Check(lease), Check(lock.contender)]
-    ops.append(Set(path, codec.encode_request(pending), lock.record.stat.version))
+    ops.append(set_request(pending, lock.record.stat.version))
     for node, held in zip(nodes, node_locks, strict=True):
         given = _allocated(world, node, request)
         ops.append(Check(held.contender))
-        ops.append(Set(paths.node(node.id), codec.encode_node(given), held.record.stat.version))
+        ops.append(set_node(given, held.record.stat.version))
     fresh = [fresh_node(world, action.provider, action.pool, launch, request) for launch in action.launches]
     answer = yield from commit(*ops, *_created(fresh))
     if isinstance(answer, Failure):
@@ -232,7 +232,7 @@ def _lock_fresh(world: World, created: Committed, fresh: Sequence[Node]) -> Effe
                 (
                     Create(directory),
                     Create(f"{directory}/{prefix(world.owner)}", ephemeral=True, sequence=True),
-                    Set(path, codec.encode_node(building), 0),
+                    set_node(building, 0),
                 )
             )
         )
@@ -273,7 +273,7 @@ def fulfil(world: World, action: do.Fulfil) -> Effect[Outcome]:
             if server is None:
                 return Lost("a server went away")
             record = as_booted(world, node.record, server, booted[node_id].host_keys)
-            writes.append(Set(paths.node(node_id), codec.encode_node(record), node.version))
+            writes.append(set_node(record, node.version))
         else:
             writes.append(Check(paths.node(node_id), node.version))
         releases.append(Delete(held))
@@ -291,7 +291,7 @@ def release(world: World, action: do.Release) -> Effect[Outcome]:
         yield from give_back([contender])
         return Lost("the request changed meanwhile")
     waiting = request_moved(request, RequestEvent.RELEASED, world.now, nodes=())
-    ops = [*_freed(world, request.id), Set(paths.request(request.id), codec.encode_request(waiting), version)]
+    ops = [*_freed(world, request.id), set_request(waiting, version)]
     return ended((yield from commit(*ops, Delete(contender))))
 
 
@@ -317,7 +317,7 @@ def decline(world: World, action: do.Decline) -> Effect[Outcome]:
         declined_by=request.declined_by + new,
         failed_because=[*because] if action.fail else request.failed_because,
     )
-    ops = [*_freed(world, request.id), Set(paths.request(request.id), codec.encode_request(declined), version)]
+    ops = [*_freed(world, request.id), set_request(declined, version)]
     return ended((yield from commit(*ops, Delete(contender))))
 
 
@@ -330,8 +330,7 @@ def complete_request(world: World, action: do.CompleteRequest) -> Effect[Outcome
     if request.state is not RequestState.REQUESTED or request.complete:
         yield from give_back([contender])
         return Lost("the request changed meanwhile")
-    whole = codec.encode_request(request)
-    return ended((yield from commit(Set(paths.request(request.id), whole, version), Delete(contender))))
+    return ended((yield from commit(set_request(request, version), Delete(contender))))
 
 
 def _hold(world: World, request_id: RequestId) -> Effect[tuple[NodeRequest, int, str] | Lost]:
@@ -366,7 +365,7 @@ def _freed(world: World, request: RequestId) -> list[Op]:
         if entry is None or contender is None or node.state not in (NodeState.READY, NodeState.BUILDING):
             continue
         spare = replace(entry.record, allocated_to=None, tenant_name=None, requestor=None)
-        writes.append(Set(paths.node(node.id), codec.encode_node(spare), entry.version))
+        writes.append(set_node(spare, entry.version))
         if node.state is NodeState.READY:
             releases.append(Delete(contender))
         else:

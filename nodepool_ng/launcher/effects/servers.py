@@ -23,8 +23,8 @@ from nodepool_ng.model.gate import proves
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.settings import Pool, PoolLabel
 from nodepool_ng.shell.effect import Effect, call, commit, scan
-from nodepool_ng.zk import codec, paths
-from nodepool_ng.zk.store import Check, Set
+from nodepool_ng.zk.store import Check
+from nodepool_ng.zk.writes import set_node
 
 _consoles = logging.getLogger("nodepool.console")
 
@@ -47,8 +47,8 @@ def create_server(world: World, action: do.CreateServer) -> Effect[Outcome]:
         return NotMade(attempt, answer)
     entry = world.picture.nodes.get(action.node)
     if entry is not None and entry.record.attempt == attempt:
-        record = codec.encode_node(world.replaced(entry.record, external_id=answer))
-        yield from commit(Check(contender), Set(paths.node(action.node), record, entry.version))
+        known = world.replaced(entry.record, external_id=answer)
+        yield from commit(Check(contender), set_node(known, entry.version))
     return Asked(attempt)
 
 

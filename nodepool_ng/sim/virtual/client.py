@@ -24,7 +24,8 @@ from nodepool_ng.sim.virtual.scripts import (
 from nodepool_ng.sim.virtual.timeline import Timeline
 from nodepool_ng.zk import codec, paths
 from nodepool_ng.zk.memory import Tree
-from nodepool_ng.zk.store import Commit, Committed, Create, Delete, Failure, Set
+from nodepool_ng.zk.store import Commit, Committed, Create, Delete, Failure
+from nodepool_ng.zk.writes import set_node, set_request
 
 PRIORITY = "200"
 LOCK_PATIENCE: Seconds = 30.0
@@ -102,7 +103,7 @@ class VirtualScheduler:
         found = yield from read_request(request)
         if found is not None and found[0].state is RequestState.REQUESTED:
             revised = replace(found[0], relative_priority=relative_priority)
-            yield from commit(Set(paths.request(request), codec.encode_request(revised), found[1]))
+            yield from commit(set_request(revised, found[1]))
         yield from commit(Delete(contender))
 
     def _job(
@@ -185,7 +186,7 @@ class VirtualScheduler:
         """Write the nodes unconditionally, as they were seen before they were locked, and changed so."""
         now = self._timeline.now()
         changed = [(node, replace(node, state_time=now, **changes)) for node, _ in nodes]
-        answers = yield Round(tuple(Commit((Set(paths.node(n.id), codec.encode_node(new)),)) for n, new in changed))
+        answers = yield Round(tuple(Commit((set_node(new),)) for _, new in changed))
         for (node, _), answer in zip(changed, answers, strict=True):
             if isinstance(answer, Failure):
                 job.trouble.append(f"node {node.id} cannot be written: {answer}")

@@ -17,7 +17,8 @@ from nodepool_ng.sim.virtual.scripts import Actor, Pause, Script, Wait, commit, 
 from nodepool_ng.sim.virtual.timeline import Timeline
 from nodepool_ng.sim.virtual.witness import WitnessedTree
 from nodepool_ng.zk import codec, paths
-from nodepool_ng.zk.store import Committed, Create, Delete, Set
+from nodepool_ng.zk.store import Committed, Create, Delete
+from nodepool_ng.zk.writes import create_node, set_node, set_request
 
 PROVIDER = ProviderName("old")
 MAIN = PoolName("main")
@@ -128,7 +129,7 @@ class OldLauncher:
             allocated_to=request.id,
             requestor=request.requestor,
         )
-        made = yield from commit(Create(paths.NEW_NODE, codec.encode_node(fresh), sequence=True))
+        made = yield from commit(create_node(fresh))
         assert isinstance(made, Committed)
         node_id = NodeId(str(made.results[0]).rpartition("/")[2])
         held = yield from lock(self._actor, paths.node_lock(node_id), 5.0)
@@ -230,10 +231,10 @@ class OldLauncher:
 
     def _write(self, node: Node) -> Generator[Wait, Any, Any]:
         now = self._timeline.now()
-        return (yield from commit(Set(paths.node(node.id), codec.encode_node(replace(node, state_time=now)))))
+        return (yield from commit(set_node(replace(node, state_time=now))))
 
     def _write_request(self, request: NodeRequest) -> Generator[Wait, Any, Any]:
-        return (yield from commit(Set(paths.request(request.id), codec.encode_request(request))))
+        return (yield from commit(set_request(request)))
 
     def _nodes(self) -> list[Node]:
         return [node for node in self._tree.nodes().values() if node.provider == PROVIDER]

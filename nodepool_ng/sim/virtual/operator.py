@@ -7,8 +7,9 @@ from nodepool_ng.model.lifecycle import ImpossibleTransition, NodeEvent
 from nodepool_ng.model.node import moved
 from nodepool_ng.sim.virtual.scripts import Actor, Script, commit, lock, read_node
 from nodepool_ng.sim.virtual.witness import WitnessedTree
-from nodepool_ng.zk import codec, paths
-from nodepool_ng.zk.store import Check, Delete, Set
+from nodepool_ng.zk import paths
+from nodepool_ng.zk.store import Check, Delete
+from nodepool_ng.zk.writes import set_node
 
 PATIENCE: Seconds = 5.0
 HELD_BY_OPERATOR = "held by an operator"
@@ -51,8 +52,6 @@ class Operator:
                 self.touched.add(node_id)
                 if event is NodeEvent.HELD:
                     changed = replace(changed, comment=HELD_BY_OPERATOR)
-                yield from commit(
-                    Check(contender), Set(paths.node(node_id), codec.encode_node(changed), version), Delete(contender)
-                )
+                yield from commit(Check(contender), set_node(changed, version), Delete(contender))
                 return
         yield from commit(Delete(contender))

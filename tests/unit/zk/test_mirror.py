@@ -1,11 +1,13 @@
 """The mirror follows the tree: told as conversations with the in-memory store."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from nodepool_ng.model.ids import ImageName, NodeId, ProviderName, RequestId
+from nodepool_ng.model.ids import ImageName, LabelName, NodeId, ProviderName, RequestId
 from nodepool_ng.model.lifecycle import NodeState
+from nodepool_ng.model.node import Node
 from nodepool_ng.zk.changes import (
     Completed,
     DamageChange,
@@ -32,6 +34,7 @@ from nodepool_ng.zk.store import (
     SessionState,
     Set,
 )
+from nodepool_ng.zk.writes import create_node, set_node
 from tests.support.mirrors import Owner, content, surveyed
 from tests.support.zookeeper import Peer
 
@@ -200,6 +203,26 @@ def test_an_own_write_is_not_read_again(world):
     entry = world.picture.nodes[FIRST]
     assert (entry.record.state, entry.version, entry.mzxid) == (NodeState.USED, 3, box[2][0].zxid)
     world.check()
+
+
+def test_an_own_record_enters_without_being_read_from_its_bytes():
+    tree = Tree()
+    store = MemoryStore(tree)
+    owner = Owner(store, decode=lambda path, at, data: pytest.fail(f"{path} was decoded"))
+    store.start()
+    owner.settle(tree)
+    fresh = Node(id=NodeId(""), state=NodeState.INIT, state_time=1.5, labels=(LabelName("small"),))
+    owner.mirror.submit([Commit((Create("/nodepool"),)), Commit((Create("/nodepool/nodes"),))], lambda _: None)
+    owner.mirror.submit([Commit((create_node(fresh),))], lambda _: None)
+    owner.settle(tree)
+    assert owner.picture.nodes[FIRST].record == replace(fresh, id=FIRST)
+    building = replace(fresh, id=FIRST, state=NodeState.BUILDING)
+    owner.mirror.submit([Commit((set_node(building, 0),))], lambda _: None)
+    owner.settle(tree)
+    assert owner.picture.nodes[FIRST].record is building
+    assert owner.picture.nodes[FIRST].version == 1
+    other = Peer(MemoryStore(tree), tree.run).open()
+    assert owner.picture.nodes == surveyed(other.call).nodes
 
 
 def test_a_foreign_write_among_own_ones_is_read(world):

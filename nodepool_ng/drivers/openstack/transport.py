@@ -1,0 +1,77 @@
+"""What carries the SDK's requests to a cloud: connections, and no more than an API needs of `requests`.
+
+A session of `requests` is made for browsing: for every request it looks through the environment, merges settings, keeps
+cookies and looks for redirects, which takes half as long again as everything else that `requests` does for it.
+"""
+
+import os
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import requests
+from keystoneauth1 import session as ks_session
+
+from nodepool_ng.model.pace import MOST_THREADS
+
+
+class Transport(requests.Session):
+    """To be used by a session of keystoneauth, which follows redirects and renews tokens itself.
+
+    As long as it trusts the environment, as it does at first, it is a session like any other.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A connection for every thread: by default there are ten, and others are thrown away after each call.
+        carrier = ks_session.TCPKeepAliveAdapter(pool_maxsize=MOST_THREADS)
+        for scheme in list(self.adapters):
+            self.mount(scheme, carrier)
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Any = None,
+        data: Any = None,
+        headers: Any = None,
+        auth: Any = None,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        allow_redirects: bool = True,
+        **more: Any,
+    ) -> requests.Response:
+        """Send a request and return its answer, with the body read; raise `requests.RequestException`."""
+        content = {"params": params, "data": data, "headers": headers, "auth": auth}
+        way = {"timeout": timeout, "verify": verify, "cert": cert}
+        if self.trust_env or allow_redirects or more:
+            return super().request(method, url, **content, **way, allow_redirects=allow_redirects, **more)
+        prepared = requests.PreparedRequest()
+        prepared.prepare(method=method, url=url, **content)
+        began = time.monotonic()
+        response = self.get_adapter(url).send(prepared, **way)
+        response.elapsed = timedelta(seconds=time.monotonic() - began)
+        response.content  # noqa: B018 - reads it
+        return response
+
+
+def use_transport(session: ks_session.Session) -> None:
+    """Have a session of keystoneauth send what it sends through a transport of its own."""
+    session.session.close()
+    session.session = Transport()
+
+
+def settle_environment(session: ks_session.Session, endpoints: Iterable[str]) -> None:
+    """Read the environment once where it has no proxy for these endpoints.
+
+    requests looks through all variables for every request, which takes 0.9 ms. Its other use of them, the file of
+    trusted certificates, is kept.
+    """
+    if any(requests.utils.get_environ_proxies(endpoint) for endpoint in endpoints):
+        return
+    if session.verify is True:
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    session.session.trust_env = False
