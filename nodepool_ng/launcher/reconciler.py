@@ -39,6 +39,7 @@ from nodepool_ng.plan import Plan, plan
 from nodepool_ng.plan.leaving import plan_leaving
 from nodepool_ng.shell.facts import Teller, Telling
 from nodepool_ng.shell.runner import Answered, Clouds, Hooks, Runner, Scanner, Workshop
+from nodepool_ng.telemetry.logs import gathered
 from nodepool_ng.zk.changes import Change, Completed, DamageChange, FenceLost, FencePassed
 from nodepool_ng.zk.codec import Damaged
 from nodepool_ng.zk.mirror import Message, Mirror
@@ -228,9 +229,10 @@ class Reconciler:
                 self.world.memory.asking(action, self.world.now)
                 self._runner.start(action, subjects(action), effect_of(self.world, action))
         # The log comes last, since nobody waits for it: by now the first steps are on their way.
-        for action in made.actions:
-            tell(self.world, action)
-            self._witness.begun(self.world, action)
+        with gathered():
+            for action in made.actions:
+                tell(self.world, action)
+                self._witness.begun(self.world, action)
         self._tell_facts(made)
 
     def _leave(self) -> None:

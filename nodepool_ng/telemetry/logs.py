@@ -6,6 +6,8 @@ import logging.config
 import logging.handlers
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -103,6 +105,36 @@ class _Patient(logging.Handler):
 
     _lost = 0
     _told = 0
+    _held: int | None = None
+    """Lines that wait for others to be written with them; None: each is written as it comes."""
+
+    def hold(self) -> None:
+        """Keep what is logged from now on until `let_go`."""
+        with self._alone():
+            self._held = 0
+
+    def let_go(self) -> None:
+        """Write what was kept."""
+        with self._alone():
+            held, self._held = self._held or 0, None
+            try:
+                self.flush()
+            except (OSError, ValueError):
+                self._lost += held
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def flush(self) -> None:
+        if self._held is None:
+            super().flush()
+        else:
+            self._held += 1
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         self._lost += self._told + 1
@@ -130,6 +162,27 @@ class ToFile(_Patient, logging.handlers.WatchedFileHandler):
             super().emit(record)
         except OSError:  # the folder is gone, or not ours any more
             self.handleError(record)
+
+    def reopenIfNeeded(self) -> None:  # noqa: N802 - logging's name
+        if not self._held:
+            super().reopenIfNeeded()
+
+
+@contextmanager
+def gathered() -> Iterator[None]:
+    """Write what is logged meanwhile in one go.
+
+    Whoever writes lets other threads go first. With dozens of them calling clouds a line takes milliseconds then, and
+    its thread has better things to do.
+    """
+    patient = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Patient)]
+    for handler in patient:
+        handler.hold()
+    try:
+        yield
+    finally:
+        for handler in patient:
+            handler.let_go()
 
 
 def _rotated(file: str) -> logging.Handler:

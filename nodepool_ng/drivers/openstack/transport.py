@@ -12,8 +12,37 @@ from typing import Any
 
 import requests
 from keystoneauth1 import session as ks_session
+from urllib3.connectionpool import HTTPConnectionPool
 
 from nodepool_ng.model.pace import MOST_THREADS
+
+MOST_ENDPOINTS = 100
+"""Hosts and ports to which connections are kept; a cloud has one for each service."""
+
+
+class _Carrier(ks_session.TCPKeepAliveAdapter):
+    """Remembers the connections to each endpoint. `requests` finds them by all that could make a difference to TLS,
+    which it works out anew for every request."""
+
+    def __init__(self, **options: Any) -> None:
+        self._found: dict[tuple[str, Any, Any], HTTPConnectionPool] = {}
+        super().__init__(**options)
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> HTTPConnectionPool:
+        origin = "/".join(str(request.url).split("/", 3)[:3])
+        if proxies or len(self._found) >= MOST_ENDPOINTS:
+            return super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+        found = self._found.get((origin, verify, cert))
+        if found is None:
+            found = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+            self._found[origin, verify, cert] = found
+        return found
+
+    def close(self) -> None:
+        self._found.clear()
+        super().close()
 
 
 class Transport(requests.Session):
@@ -25,7 +54,7 @@ class Transport(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         # A connection for every thread: by default there are ten, and others are thrown away after each call.
-        carrier = ks_session.TCPKeepAliveAdapter(pool_maxsize=MOST_THREADS)
+        carrier = _Carrier(pool_maxsize=MOST_THREADS, pool_connections=MOST_ENDPOINTS)
         for scheme in list(self.adapters):
             self.mount(scheme, carrier)
 

@@ -1,5 +1,7 @@
 """Log files: moved away by logrotate, and on a disk that is full."""
 
+import errno
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -47,6 +49,47 @@ def test_a_folder_that_is_gone_ends_nobody_and_what_was_lost_is_counted(log, cap
     logger.info("found")
     assert path.read_text().endswith("found (before this, 2 lines could not be written)\n")
     assert capfd.readouterr() == ("", "")
+
+
+def test_lines_that_are_gathered_are_written_together(log):
+    path, logger = log
+    with logs.gathered():
+        logger.info("one")
+        logger.info("two")
+        assert path.read_text() == ""
+    logger.info("three")
+    assert [line.rpartition(" ")[2] for line in path.read_text().splitlines()] == ["one", "two", "three"]
+
+
+def test_a_file_is_opened_anew_for_gathered_lines_too(log):
+    path, logger = log
+    logger.info("before")
+    path.rename(path.with_suffix(".1"))
+    with logs.gathered():
+        logger.info("one")
+        logger.info("two")
+    assert "before" in path.with_suffix(".1").read_text()
+    assert [line.rpartition(" ")[2] for line in path.read_text().splitlines()] == ["one", "two"]
+
+
+def test_gathered_lines_that_cannot_be_written_are_counted(log):
+    class Full(io.StringIO):
+        full = True
+
+        def flush(self) -> None:
+            if self.full:
+                raise OSError(errno.ENOSPC, "no space left")
+
+    _, logger = log
+    logging.getLogger().handlers[0].close()
+    handler = logs.ToStdout(disk := Full())
+    logging.getLogger().handlers[:] = [handler]
+    with logs.gathered():
+        logger.info("one")
+        logger.info("two")
+    disk.full = False
+    logger.info("three")
+    assert disk.getvalue().endswith("three (before this, 2 lines could not be written)\n")
 
 
 def test_what_others_wrote_cannot_forge_a_line_or_steer_a_terminal(log):
