@@ -29,7 +29,6 @@ class _Provider:
         """Told of each new call; one thread wakes for one call."""
         self.queue: deque[tuple[Call, Callable[[Any], None]]] = deque()
         self.threads = 0
-        self.starting = False
         self.idle = 0
         self.pause_until = 0.0
         self._connected: Driver | None = None
@@ -75,8 +74,14 @@ class ApiThreads:
                 done(Unavailable(f"provider {provider} is not there"))
                 return
             known.queue.append((call, done))
-            known.work.notify()
-        self._help(provider, known)
+            if len(known.queue) > known.idle and self._may_grow(known):
+                known.threads += 1
+                self._total += 1
+                threading.Thread(
+                    target=self._work, args=(known,), name=f"api-{provider}-{known.threads}", daemon=True
+                ).start()
+            else:
+                known.work.notify()
 
     def stop(self) -> None:
         """Answer what is queued with `Unavailable` and let the threads end after their present call."""
@@ -91,30 +96,11 @@ class ApiThreads:
     def threads(self) -> int:
         return self._total
 
-    def _help(self, provider: ProviderName, known: _Provider) -> None:
-        """Start one more thread for what is queued, unless one is just being started: that one starts the next, since
-        whoever starts a thread waits until it runs."""
-        with self._lock:
-            room = known.threads < MOST_THREADS and (self._total < BUDGET or known.threads < LEAST)
-            if known.starting or len(known.queue) <= known.idle or not room:
-                return
-            known.starting = True
-            known.threads += 1
-            self._total += 1
-            name = f"api-{provider}-{known.threads}"
-        try:
-            threading.Thread(target=self._work, args=(provider, known), name=name, daemon=True).start()
-        except RuntimeError as error:
-            with self._lock:
-                known.starting = False
-                known.threads -= 1
-                self._total -= 1
-            _log.warning("Calls to %s have to do with %d threads: %s", provider, known.threads, error)
+    def _may_grow(self, known: _Provider) -> bool:
+        return known.threads < MOST_THREADS and (self._total < BUDGET or known.threads < LEAST)
 
-    def _work(self, provider: ProviderName, known: _Provider) -> None:
-        known.starting = False
+    def _work(self, known: _Provider) -> None:
         while (job := self._next(known)) is not None:
-            self._help(provider, known)
             call, done = job
             done(self._perform(known, call))
 
