@@ -12,7 +12,6 @@ from typing import Any
 
 import requests
 from keystoneauth1 import session as ks_session
-from urllib3.connectionpool import HTTPConnectionPool
 
 from nodepool_ng.model.pace import MOST_THREADS
 
@@ -25,12 +24,12 @@ class _Carrier(ks_session.TCPKeepAliveAdapter):
     which it works out anew for every request."""
 
     def __init__(self, **options: Any) -> None:
-        self._found: dict[tuple[str, Any, Any], HTTPConnectionPool] = {}
+        self._found: dict[tuple[str, Any, Any], Any] = {}
         super().__init__(**options)
 
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> HTTPConnectionPool:
+    ) -> Any:
         origin = "/".join(str(request.url).split("/", 3)[:3])
         if proxies or len(self._found) >= MOST_ENDPOINTS:
             return super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
