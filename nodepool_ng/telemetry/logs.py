@@ -106,7 +106,8 @@ class _Patient(logging.Handler):
     _lost = 0
     _told = 0
     _held: int | None = None
-    """Lines that wait for others to be written with them; None: each is written as it comes."""
+    """How many lines are lost if those that wait to be written together cannot be; None: each is written as it
+    comes."""
 
     def hold(self) -> None:
         """Keep what is logged from now on until `let_go`."""
@@ -134,7 +135,7 @@ class _Patient(logging.Handler):
         if self._held is None:
             super().flush()
         else:
-            self._held += 1
+            self._held += self._told + 1
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         self._lost += self._told + 1

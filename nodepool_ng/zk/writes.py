@@ -16,9 +16,12 @@ def create_node(node: Node) -> Create:
 
 
 def set_node(node: Node, version: int = -1) -> Set:
+    """Return what writes a node, if its record is at that version; -1 stands for any."""
     return Set(paths.node(node.id), encode_node(node), version, record=node)
 
 
 def set_request(request: NodeRequest, version: int = -1) -> Set:
+    """Return what writes a request, with every key that Zuul reads, if its record is at that version; -1 stands for
+    any."""
     written = request if request.complete else replace(request, complete=True)
     return Set(paths.request(request.id), encode_request(request), version, record=written)

@@ -30,13 +30,12 @@ class _Carrier(ks_session.TCPKeepAliveAdapter):
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
-        origin = "/".join(str(request.url).split("/", 3)[:3])
-        if proxies or len(self._found) >= MOST_ENDPOINTS:
-            return super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-        found = self._found.get((origin, verify, cert))
-        if found is None:
-            found = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-            self._found[origin, verify, cert] = found
+        key = "/".join(str(request.url).split("/", 3)[:3]), verify, cert
+        if not proxies and key in self._found:
+            return self._found[key]
+        found = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+        if not proxies and len(self._found) < MOST_ENDPOINTS:
+            self._found[key] = found
         return found
 
     def close(self) -> None:

@@ -84,12 +84,13 @@ def test_gathered_lines_that_cannot_be_written_are_counted(log):
     logging.getLogger().handlers[0].close()
     handler = logs.ToStdout(disk := Full())
     logging.getLogger().handlers[:] = [handler]
+    logger.info("alone")
     with logs.gathered():
         logger.info("one")
         logger.info("two")
     disk.full = False
     logger.info("three")
-    assert disk.getvalue().endswith("three (before this, 2 lines could not be written)\n")
+    assert disk.getvalue().endswith("three (before this, 3 lines could not be written)\n")
 
 
 def test_what_others_wrote_cannot_forge_a_line_or_steer_a_terminal(log):
