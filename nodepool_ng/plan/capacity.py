@@ -34,11 +34,11 @@ class Ledger:
     def take(self, key: PoolKey, needs: Resources, count: int) -> None:
         """Book `needs` for `count` launches in a pool; may go below zero."""
         self.reserve(key, needs)
-        self._launches[key[0]] = self._launching(key[0]) + count
+        self._launches[key[0]] = self.launching(key[0]) + count
 
     def landed(self, provider: ProviderName, count: int) -> None:
         """Take off launches that are up, though not yet written down as ready: they wait for the rest of their set."""
-        self._launches[provider] = self._launching(provider) - count
+        self._launches[provider] = self.launching(provider) - count
 
     def reserve(self, key: PoolKey, needs: Resources) -> None:
         """Set `needs` aside for somebody who cannot start yet."""
@@ -74,7 +74,7 @@ class Ledger:
             code, missing = short
             return _short(code, pool, missing)
         provider = self._s.settings.providers[pool.provider]
-        launching = self._launching(pool.provider)
+        launching = self.launching(pool.provider)
         if provider.max_concurrency >= 0 and launching and launching + len(labels) > provider.max_concurrency:
             return Reason(
                 code=Code.CONCURRENCY,
@@ -175,7 +175,8 @@ class Ledger:
             ours = self._available[provider] = left(limits, foreign)
         return ours
 
-    def _launching(self, provider: ProviderName) -> int:
+    def launching(self, provider: ProviderName) -> int:
+        """Return how many nodes a provider is in the middle of launching."""
         return self._launches.setdefault(provider, self._s.nodes.launching.get(provider, 0))
 
     def _provider(self, provider: ProviderName) -> dict[str, float]:

@@ -96,10 +96,7 @@ class Queue:
                     offers.append(made)
         startable = [made for made in offers if made.obstacle is None]
         if startable:
-            best = min(
-                startable,
-                key=lambda made: (made.pool.priority, len(made.missing), -desk.ledger.room(made.pool, made.needs)),
-            )
+            best = min(startable, key=self._rank)
             elsewhere = self._ready_elsewhere(request, standing, best) if best.missing else None
             if elsewhere is None:
                 self._start(request, best)
@@ -123,6 +120,13 @@ class Queue:
             return Stuck(tuple(verdicts))
         soonest = min(offers, key=lambda made: (made.pool.priority, _lacks(made)))
         return Stuck(tuple(verdicts), soonest if self._reserve(request, soonest) else None)
+
+    def _rank(self, made: Offer) -> tuple[int, int, float, int]:
+        """Return how a pool that could start comes out, the best one least: where clouds have as much room, or none has
+        a limit, the one that is busy with the fewest launches."""
+        ledger = self._desk.ledger
+        room = ledger.room(made.pool, made.needs)
+        return made.pool.priority, len(made.missing), -room, ledger.launching(made.pool.provider)
 
     def _undecided(self, request: NodeRequest, standing: Standing) -> dict[PoolKey, Reason]:
         """Return our pools that may serve the request and are left out, since their clouds have not answered for too

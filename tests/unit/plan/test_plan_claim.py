@@ -8,6 +8,7 @@ from nodepool_ng.model.action import (
     LaunchNodes,
 )
 from nodepool_ng.model.lifecycle import NodeState, RequestState
+from nodepool_ng.model.quota import NONE
 from nodepool_ng.model.snapshot import Backoff, Side
 from tests.unit.plan.support import NOW, SERVED, Scene, ids, instances, served
 
@@ -66,6 +67,17 @@ def test_of_pools_of_equal_priority_the_one_with_more_room_is_taken(scene: Scene
     scene.pool("zeta/main")
     scene.request(1, "small")
     assert scene.one(Claim).provider == "zeta"
+
+
+def test_where_nothing_limits_them_clouds_share_the_launches(scene: Scene) -> None:
+    scene.provider("acme", quota=NONE)
+    scene.provider("zeta", quota=NONE)
+    scene.pool("zeta/main")
+    scene.request(1, "small", state=RequestState.PENDING, lock=Side.OURS)
+    scene.node(1, NodeState.BUILDING, lock=Side.OURS, allocated_to="100-0000000001")
+    for number in range(2, 7):
+        scene.request(number, "small")
+    assert [action.provider for action in scene.does(Claim)] == ["zeta", "acme", "zeta", "acme", "zeta"]  # type: ignore[union-attr]
 
 
 def test_ready_nodes_elsewhere_of_ours_go_before_a_launch(scene: Scene) -> None:
