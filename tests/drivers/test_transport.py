@@ -21,6 +21,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 class Api:
     url: str
     authority: str
+    answer: bytes = b"{}"
     connections: list[object] = field(default_factory=list)
     cookies: list[str | None] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -51,9 +52,9 @@ def api(tmp_path: Path) -> Iterator[Api]:
             self.send_response(302)
             self.send_header("Set-Cookie", "spoon=1; Path=/")
             self.send_header("Location", "/elsewhere")
-            self.send_header("Content-Length", "2")
+            self.send_header("Content-Length", str(len(found.answer)))
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(found.answer)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -112,6 +113,13 @@ def test_who_is_trusted_is_asked_for_every_request(api, transport):
         assert post(transport, api, False).status_code == 302
     with pytest.raises(requests.exceptions.SSLError):
         post(transport, api, True)
+
+
+def test_a_long_answer_is_read_in_few_pieces(api, transport):
+    api.answer = b'{"servers": "%s"}' % (b"x" * 500_000)
+    answer = post(transport, api, api.authority)
+    assert len(answer.json()["servers"]) == 500_000
+    assert len(list(answer.iter_content(1000))) == 1
 
 
 def test_one_that_was_closed_connects_anew(api, transport):

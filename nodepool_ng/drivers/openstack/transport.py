@@ -6,7 +6,7 @@ cookies and looks for redirects, which takes half as long again as everything el
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,16 @@ from nodepool_ng.model.pace import MOST_THREADS
 
 MOST_ENDPOINTS = 100
 """Hosts and ports to which connections are kept; a cloud has one for each service."""
+PIECE = 2**20
+"""Bytes of a body that are read at once, at most."""
+
+
+class _Answer(requests.Response):
+    """Reads its body in few pieces. `requests` takes ten kilobytes at a time, and the thread lets go of the interpreter
+    for each of them."""
+
+    def iter_content(self, chunk_size: int | None = 1, decode_unicode: Any = False) -> Iterator[Any]:
+        return super().iter_content(PIECE if chunk_size is None else max(chunk_size, PIECE), decode_unicode)
 
 
 class _Carrier(ks_session.TCPKeepAliveAdapter):
@@ -37,6 +47,11 @@ class _Carrier(ks_session.TCPKeepAliveAdapter):
         if not proxies and len(self._found) < MOST_ENDPOINTS:
             self._found[key] = found
         return found
+
+    def build_response(self, request: requests.PreparedRequest, answer: Any) -> requests.Response:
+        built = _Answer()
+        vars(built).update(vars(super().build_response(request, answer)))
+        return built
 
     def close(self) -> None:
         self._found.clear()
