@@ -21,6 +21,7 @@ from nodepool_ng.daemon.process import (
     LISTENED_TO,
     STOPPING,
     PidFile,
+    collect_garbage_seldom,
     dump_threads,
     tell_service_manager,
     told_to_stop,
@@ -286,6 +287,7 @@ class Launcher:
             if not ready and reconciler.latest is not None:
                 ready = True
                 tell_service_manager("READY=1")
+                collect_garbage_seldom()
             if show:
                 self._reporting.show(reconciler, len(self._inbox), store.backlog)
 

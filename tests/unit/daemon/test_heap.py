@@ -1,4 +1,4 @@
-"""How many heaps the threads of a process have."""
+"""How a daemon keeps its memory: one heap for all threads, and a collector that looks at what is new."""
 
 from __future__ import annotations
 
@@ -45,3 +45,33 @@ def test_all_threads_share_one_heap_unless_the_environment_says_otherwise() -> N
     assert heaps("own", {}) > 1
     assert heaps("shared", {}) == 1
     assert heaps("shared", {"MALLOC_ARENA_MAX": "3"}) == 3
+
+
+COLLECTING = """
+import gc, weakref
+from nodepool_ng.daemon.process import collect_garbage_seldom
+
+class Knot:
+    def __init__(self):
+        self.me = self
+
+def collections():
+    return [stats["collections"] for stats in gc.get_stats()]
+
+before = weakref.ref(Knot())
+collect_garbage_seldom()
+assert before() is None
+assert not gc.get_objects(), "what was there is looked at again"
+began = collections()
+kept = [[] for _ in range(5000)]
+assert collections() == began, "the collector ran for a few thousand objects"
+kept = [[] for _ in range(20000)]
+assert collections()[0] > began[0], "the collector never runs"
+after = weakref.ref(Knot())
+gc.collect()
+assert after() is None, "what came later is not collected"
+"""
+
+
+def test_collections_leave_out_what_a_daemon_is_made_of() -> None:
+    subprocess.run([sys.executable, "-c", COLLECTING], check=True)
