@@ -26,6 +26,14 @@ def shifted(backoff: Backoff, by: Seconds) -> Backoff:
     return replace(backoff, until=backoff.until + by)
 
 
+def _rises(known: ProviderFacts, server: Server) -> bool:
+    """Tell whether a server of ours is up, and was not when we last heard of it."""
+    if server.status is not ServerStatus.ACTIVE or server.provider != known.provider:
+        return False
+    before = known.servers.get(server.id)
+    return before is None or before.status is not ServerStatus.ACTIVE
+
+
 class CloudFacts:
     """Facts by provider, kept as answers arrive. Each `ProviderFacts` is replaced, never changed."""
 
@@ -66,6 +74,7 @@ class CloudFacts:
         those there have been."""
         known = self.facts.get(provider) or ProviderFacts(provider=provider)
         servers = {} if listing.full else dict(known.servers)
+        risen = sum(_rises(known, server) for server in listing.servers)
         for server in listing.servers:
             if server.status is ServerStatus.DELETED:
                 servers.pop(server.id, None)
@@ -74,6 +83,7 @@ class CloudFacts:
         self.facts[provider] = replace(
             known.with_servers(servers),
             listed=listing.asked,
+            risen=risen,
             full_listed=listing.asked if listing.full else known.full_listed,
             error=None,
         )

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from nodepool_ng.model.census import PoolKey
-from nodepool_ng.model.ids import Seconds, Timestamp
+from nodepool_ng.model.ids import ProviderName, Seconds, Timestamp
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
 
@@ -18,6 +18,9 @@ class Spans:
     def __init__(self) -> None:
         self._kept: dict[PoolKey, dict[str, dict[str, deque[Seconds]]]] = {}
         self._told: dict[PoolKey, Mapping[str, Mapping[str, list[float]]]] = {}
+        self._boots: dict[ProviderName, deque[Seconds]] = {}
+        self.quickest: dict[ProviderName, Seconds] = {}
+        """The shortest of the latest boots of each provider, whatever booted."""
 
     def saw(self, before: Node | None, after: Node | None, now: Timestamp) -> None:
         """Take in that a record changed."""
@@ -27,7 +30,11 @@ class Spans:
             if before.state is NodeState.DELETING:
                 self._keep(before, DELETE, now - before.state_time)
         elif before.state is NodeState.BUILDING and after.state is NodeState.READY:
-            self._keep(before, BOOT, after.state_time - (before.created_time or before.state_time))
+            took = after.state_time - (before.created_time or before.state_time)
+            self._keep(before, BOOT, took)
+            boots = self._boots.setdefault(before.provider, deque(maxlen=KEPT))
+            boots.append(took)
+            self.quickest[before.provider] = max(min(boots), 0.0)
         elif before.state is NodeState.IN_USE and after.state in (NodeState.USED, NodeState.DELETING):
             self._keep(before, LIFE, after.state_time - before.state_time)
 

@@ -431,6 +431,7 @@ class World:
             swept=self.memory.swept,
             frozen=self.frozen(),
             cordons=self.picture.cordons,
+            quickest_boots=self.spans.quickest,
             paces=self.memory.paces.view(self.now),
             orphan_locks=self.requests.orphan_locks,
             hosts=self.hosts.seen,

@@ -113,6 +113,8 @@ class ProviderFacts:
     """Things may be left behind in a network, which can be swept."""
     floating: bool = False
     """Servers that nobody outside can reach can be given a floating IP."""
+    risen: int = 0
+    """Servers of ours that the latest list was the first to find up."""
     list_every: Seconds = 0.0
     """How often the cloud is to be asked for its servers at most."""
     trouble: str = ""

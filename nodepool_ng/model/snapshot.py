@@ -188,6 +188,8 @@ class Snapshot:
     """What gets nothing new, by order of an operator."""
     settings_until: Timestamp | None = None
     """When a timetable in the settings has something else in force."""
+    quickest_boots: Mapping[ProviderName, Seconds] = field(default_factory=_nothing)
+    """The shortest time from a node's record to its being ready that was seen lately in a provider."""
     paces: Mapping[ProviderName, Pace] = field(default_factory=_nothing)
     """How fast each cloud may be asked, where something is known of it."""
     orphan_locks: Mapping[RequestId, Timestamp] = field(default_factory=_nothing)

@@ -73,6 +73,46 @@ def test_a_request_that_waits_for_a_server_has_it_looked_for_twice_a_second(scen
     assert not looks(scene), "a cloud that is not to be looked at so often"
 
 
+def test_servers_too_young_to_be_up_are_seldom_looked_for(scene: Scene) -> None:
+    scene.more["quickest_boots"] = {"acme": 10.0}
+    request = scene.pending(1, "small")
+    scene.building(1, AttemptState.ASKED, allocated_to=request.id, created_time=NOW - 1)
+    assert scene.plan().wake == NOW + 2
+    scene.now = NOW + 2
+    assert looks(scene) == [("list", NOW)]
+    scene.cloud(listed=NOW + 5)
+    scene.now = NOW + 5
+    assert scene.plan().wake == NOW + 6, "the first may be up"
+    scene.cloud(listed=NOW + 5.8)
+    scene.now = NOW + 5.8
+    assert scene.plan().wake == NOW + 6.3
+
+
+def test_one_old_enough_or_going_has_its_cloud_looked_at_as_ever(scene: Scene) -> None:
+    scene.more["quickest_boots"] = {"acme": 10.0}
+    scene.building(1, AttemptState.ASKED, created_time=NOW - 1)
+    assert scene.plan().wake == NOW + 2
+    scene.node(2, NodeState.DELETING, lock=Side.FOREIGN, created_time=NOW - 1)
+    assert scene.plan().wake == NOW + 1
+    scene.node(2, NodeState.BUILDING, lock=Side.FOREIGN, created_time=NOW - 7)
+    assert scene.plan().wake == NOW + 1
+    scene.node(2, NodeState.BUILDING, lock=Side.FOREIGN, created_time=None)
+    assert scene.plan().wake == NOW + 1
+
+
+def test_while_many_come_up_requests_wait_less_for_the_next_look(scene: Scene) -> None:
+    request = scene.pending(1, "small")
+    scene.building(1, AttemptState.ASKED, allocated_to=request.id)
+    scene.cloud(risen=9)
+    assert scene.plan().wake == NOW + 0.5
+    scene.cloud(risen=10)
+    assert scene.plan().wake == NOW + 0.25
+    scene.requests.clear()
+    scene.nodes.clear()
+    scene.building(1, AttemptState.ASKED)
+    assert scene.plan().wake == NOW + 1, "nobody waits for it"
+
+
 def test_machines_that_come_back_are_looked_for_though_no_node_is_expected(scene: Scene) -> None:
     scene.more["away"] = {"acme": Resources({"instances": 1})}
     assert scene.plan().wake == NOW + 5
