@@ -14,7 +14,7 @@ from nodepool_ng.model.snapshot import AttemptState
 from tests.acceptance.shop import Shop, pool, provider, settings
 from tests.unit.plan.support import NOW, Scene
 
-ACME = ProviderName("acme")
+ACME, NORTH = ProviderName("acme"), ProviderName("north")
 
 
 @pytest.mark.parametrize("retry_after", [None, 3])
@@ -30,7 +30,7 @@ def test_a_limited_cloud_is_asked_at_its_pace_and_no_request_fails(retry_after: 
     jobs = [shop.ask("small", seconds=1000) for _ in range(60)]
     shop.place.timeline.wait_for(lambda: all(job.served or job.failed for job in jobs), 200)
     assert not any(job.failed or job.trouble for job in jobs)
-    gate = shop.place.regions[ProviderName("north")].gate
+    gate = shop.place.regions[NORTH].gate
     made = sum(gate.calls.values()) - sum(n for (_, status), n in gate.refusals.items() if status == 429)
     allowed = (made - 10) / 10 + (retry_after or 0)
     # The last one may have gone to ERROR once: then it boots twice, and is found out about by lists.
@@ -135,3 +135,17 @@ def test_a_planner_starts_no_more_calls_than_the_pace_allows(scene: Scene) -> No
     for action in scene.does(CreateServer)[:3]:
         scene.fly(action)
     assert len(scene.does(CreateServer)) == 1
+
+
+def test_a_cloud_that_boots_for_a_minute_is_seldom_looked_at_meanwhile() -> None:
+    shop = Shop(settings(provider("north", pool("main", "small"))), boot=60)
+    first = shop.ask("small", seconds=1)
+    shop.run(100)
+    assert first.served
+    began, calls = shop.place.timeline.now(), shop.place.regions[NORTH].gate.calls
+    before = calls["server.list"]
+    jobs = [shop.ask("small", seconds=1000) for _ in range(20)]
+    shop.run(40)
+    assert 15 < calls["server.list"] - before < 25
+    shop.run(40)
+    assert max(job.served or math.inf for job in jobs) - began < 63

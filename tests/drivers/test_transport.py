@@ -129,6 +129,12 @@ def test_one_that_was_closed_connects_anew(api, transport):
     assert len(api.connections) == 2
 
 
+def test_a_proxy_is_gone_through_though_there_is_a_direct_connection(api, transport):
+    post(transport, api, api.authority)
+    with pytest.raises(requests.exceptions.ProxyError):
+        transport.request("POST", api.url, verify=api.authority, timeout=5, proxies={"https": "http://127.0.0.1:9"})
+
+
 def test_an_answer_that_does_not_come_is_not_waited_for_longer_than_said(api, transport):
     api.silent.set()
     with pytest.raises(requests.exceptions.ReadTimeout):

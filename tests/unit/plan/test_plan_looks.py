@@ -95,6 +95,7 @@ def test_one_old_enough_or_going_has_its_cloud_looked_at_as_ever(scene: Scene) -
     scene.node(2, NodeState.DELETING, lock=Side.FOREIGN, created_time=NOW - 1)
     assert scene.plan().wake == NOW + 1
     scene.node(2, NodeState.BUILDING, lock=Side.FOREIGN, created_time=NOW - 7)
+    scene.node(3, NodeState.BUILDING, lock=Side.FOREIGN, created_time=NOW - 1)
     assert scene.plan().wake == NOW + 1
     scene.node(2, NodeState.BUILDING, lock=Side.FOREIGN, created_time=None)
     assert scene.plan().wake == NOW + 1
