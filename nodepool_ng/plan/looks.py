@@ -1,8 +1,5 @@
 """When to look at the clouds again: they send no events."""
 
-import math
-from dataclasses import dataclass
-
 from nodepool_ng.model.action import ListServers, ReadCapacity
 from nodepool_ng.model.ids import ProviderName, Seconds, Timestamp
 from nodepool_ng.model.lifecycle import NodeState
@@ -18,14 +15,12 @@ LOOK_TWICE: Seconds = 10.0
 LIST_EVERY: Seconds = 1.0
 """While something is expected of a provider: servers that boot or go."""
 LIST_FOR_REQUESTS_EVERY: Seconds = 0.5
-"""While requests wait for servers that boot."""
+"""While requests wait for servers that boot, the oldest of which may be up: `LIKELY` of the quickest boot of late has
+gone by."""
+LIKELY = 0.7
 LIST_FOR_MANY_EVERY: Seconds = 0.25
 """The same while so `MANY` of them come up between two lists: what half a second is to one, it is to all of these."""
 MANY = 10
-LIST_BEFOREHAND_EVERY: Seconds = 2.0
-"""While whatever boots is too young to be up: younger than `TOO_YOUNG` of the quickest boot of late. Servers that fail
-early are found soon enough, and a cloud that has hundreds to boot has better things to do."""
-TOO_YOUNG = 0.7
 LIST_FOR_RETURNING_EVERY: Seconds = 5.0
 """While machines are on their way back that nobody can have yet."""
 CAPACITY_EVERY: Seconds = 300.0
@@ -33,7 +28,8 @@ CAPACITY_EVERY: Seconds = 300.0
 
 def plan_looks(s: Snapshot, agenda: Agenda) -> None:
     """Add the lists and capacity readings that are due, and remember when the next ones will be."""
-    hopes = _hopes(s)
+    expecting = {node.provider for node in s.nodes.in_state(NodeState.INIT, NodeState.BUILDING, NodeState.DELETING)}
+    awaited = _awaited(s)
     for provider in sorted(s.leased):
         if provider in s.without_cloud:
             continue
@@ -53,9 +49,11 @@ def plan_looks(s: Snapshot, agenda: Agenda) -> None:
             agenda.add(ListServers(provider=provider, since=None, why=_due(provider)))
             continue
         agenda.look_again(full + _full_every(s, facts))
-        hope = hopes.get(provider)
-        if hope is not None:
-            due = max(listed + hope.every(facts), min(listed + LIST_BEFOREHAND_EVERY, hope.earliest))
+        if provider in awaited:
+            every = LIST_FOR_MANY_EVERY if facts.risen >= MANY else LIST_FOR_REQUESTS_EVERY
+            due = max(listed + every, min(listed + LIST_EVERY, awaited[provider]))
+        elif provider in expecting:
+            due = listed + LIST_EVERY
         elif s.away.get(provider):
             due = listed + LIST_FOR_RETURNING_EVERY
         else:
@@ -67,33 +65,13 @@ def plan_looks(s: Snapshot, agenda: Agenda) -> None:
             agenda.look_again(due)
 
 
-@dataclass(slots=True)
-class _Hope:
-    """What is expected of a provider: `earliest` is when the first of it may be there."""
-
-    earliest: Timestamp = math.inf
-    for_requests: bool = False
-
-    def every(self, facts: ProviderFacts) -> Seconds:
-        """Return how often to look from then on."""
-        if not self.for_requests:
-            return LIST_EVERY
-        return LIST_FOR_MANY_EVERY if facts.risen >= MANY else LIST_FOR_REQUESTS_EVERY
-
-
-def _hopes(s: Snapshot) -> dict[ProviderName, _Hope]:
-    """Return what is expected of providers. Nobody knows how long a deletion takes: it may be over."""
-    found: dict[ProviderName, _Hope] = {}
-    for node in s.nodes.in_state(NodeState.INIT, NodeState.BUILDING, NodeState.DELETING):
-        if node.provider is None:
-            continue
-        hope = found.get(node.provider)
-        if hope is None:
-            hope = found[node.provider] = _Hope()
-        young = 0.0 if node.state is NodeState.DELETING else TOO_YOUNG * s.quickest_boots.get(node.provider, 0.0)
-        hope.earliest = min(hope.earliest, (node.created_time or 0.0) + young)
-        if node.state is NodeState.BUILDING and node.allocated_to in s.requests:
-            hope.for_requests = True
+def _awaited(s: Snapshot) -> dict[ProviderName, Timestamp]:
+    """Return the providers that have requests wait for servers, and when the first of these may be up."""
+    found: dict[ProviderName, Timestamp] = {}
+    for node in s.nodes.in_state(NodeState.BUILDING):
+        if node.provider is not None and node.allocated_to in s.requests:
+            likely = (node.created_time or 0.0) + LIKELY * s.quickest_boots.get(node.provider, 0.0)
+            found[node.provider] = min(found.get(node.provider, likely), likely)
     return found
 
 
