@@ -15,8 +15,8 @@ LOOK_TWICE: Seconds = 10.0
 LIST_EVERY: Seconds = 1.0
 """While something is expected of a provider: servers that boot or go."""
 LIST_FOR_REQUESTS_EVERY: Seconds = 0.5
-"""While requests wait for servers that boot, the oldest of which may be up: `LIKELY` of the quickest boot of late has
-gone by."""
+"""While requests wait for servers that boot, the oldest of which may be up: `LIKELY` of the provider's quickest boot of
+late has gone by. A provider without any is taken to be as quick as the quickest."""
 LIKELY = 0.7
 LIST_FOR_MANY_EVERY: Seconds = 0.25
 """The same while so `MANY` of them come up between two lists: what half a second is to one, it is to all of these."""
@@ -68,9 +68,10 @@ def plan_looks(s: Snapshot, agenda: Agenda) -> None:
 def _awaited(s: Snapshot) -> dict[ProviderName, Timestamp]:
     """Return the providers that have requests wait for servers, and when the first of these may be up."""
     found: dict[ProviderName, Timestamp] = {}
+    quickest = min(s.quickest_boots.values(), default=0.0)
     for node in s.nodes.in_state(NodeState.BUILDING):
         if node.provider is not None and node.allocated_to in s.requests:
-            likely = (node.created_time or 0.0) + LIKELY * s.quickest_boots.get(node.provider, 0.0)
+            likely = (node.created_time or 0.0) + LIKELY * s.quickest_boots.get(node.provider, quickest)
             found[node.provider] = min(found.get(node.provider, likely), likely)
     return found
 

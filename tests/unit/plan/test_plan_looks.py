@@ -89,6 +89,16 @@ def test_servers_too_young_to_be_up_are_looked_for_as_if_nobody_waited(scene: Sc
     assert scene.plan().wake == NOW + 6.2
 
 
+def test_a_provider_is_taken_to_be_as_quick_as_the_quickest_until_it_is_known(scene: Scene) -> None:
+    request = scene.pending(1, "small")
+    scene.building(1, AttemptState.ASKED, allocated_to=request.id, created_time=NOW)
+    assert scene.plan().wake == NOW + 0.5
+    scene.more["quickest_boots"] = {"zeta": 20.0, "iota": 1.0}
+    assert scene.plan().wake == NOW + 0.7
+    scene.more["quickest_boots"] = {"zeta": 20.0, "iota": 1.0, "acme": 20.0}
+    assert scene.plan().wake == NOW + 1
+
+
 def test_one_of_unknown_age_may_be_up(scene: Scene) -> None:
     scene.more["quickest_boots"] = {"acme": 10.0}
     request = scene.pending(1, "small")
