@@ -3,8 +3,8 @@ which a node's end asks for, and decides nothing.
 
 Run it as `python -m tests.bench.bare_burst NODEPOOL_YAML [seeing]`: it has a process of its own, as a launcher has,
 says when it is there, and serves each request with a server of the one label there is, of its providers in turn. It
-uses the same client, driver and codec, as many threads, and looks at the clouds as often. A `seeing` one also keeps a
-mirror of the whole tree, as a launcher has to, and hears of requests from that.
+uses the same client, driver and codec, as many threads, and lists servers twice a second, as a launcher does for
+requests. A `seeing` one also keeps a mirror of the whole tree, as a launcher has to, and hears of requests from that.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nodepool_ng.config.loading import load
+from nodepool_ng.daemon.process import collect_garbage_seldom
 from nodepool_ng.drivers import Driver, Marks, ServerOrder
 from nodepool_ng.drivers.registry import make
 from nodepool_ng.model.ids import AttemptId, InstallationId, NodeId, RequestId, ServerId
@@ -109,6 +110,7 @@ class BareBurst:
             site.driver.capacity(time.time())
         self._listen()
         self._store.start()
+        collect_garbage_seldom()
         while True:
             letters = [self._inbox.get()]
             while not self._inbox.empty():
