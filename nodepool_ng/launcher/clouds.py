@@ -27,7 +27,7 @@ def shifted(backoff: Backoff, by: Seconds) -> Backoff:
 
 
 def _rises(known: ProviderFacts, server: Server) -> bool:
-    """Tell whether a server of ours is up, and was not when we last heard of it."""
+    """Tell whether a server that is marked as the provider's is up, and was not when we last heard of it."""
     if server.status is not ServerStatus.ACTIVE or server.provider != known.provider:
         return False
     before = known.servers.get(server.id)

@@ -102,6 +102,8 @@ class ProviderFacts:
     """When the list that `servers` comes from was *asked for*: evidence for nothing younger."""
     full_listed: Timestamp | None = None
     """The same for the last list of everything; the others told only what changed."""
+    risen: int = 0
+    """Servers marked as this provider's that the latest list was the first to find up."""
     limits: Resources = NONE
     limits_read: Timestamp | None = None
     labels: Mapping[LabelName, LabelFacts] = field(default_factory=lambda: MappingProxyType({}))
@@ -113,8 +115,6 @@ class ProviderFacts:
     """Things may be left behind in a network, which can be swept."""
     floating: bool = False
     """Servers that nobody outside can reach can be given a floating IP."""
-    risen: int = 0
-    """Servers of ours that the latest list was the first to find up."""
     list_every: Seconds = 0.0
     """How often the cloud is to be asked for its servers at most."""
     trouble: str = ""

@@ -128,6 +128,10 @@ class Ledger:
             least = min(least, _times(self._provider(pool.provider), needs))
         return max(least, 0)
 
+    def launching(self, provider: ProviderName) -> int:
+        """Return how many nodes a provider is in the middle of launching."""
+        return self._launches.setdefault(provider, self._s.nodes.launching.get(provider, 0))
+
     def cost(self, key: PoolKey, labels: tuple[LabelName, ...]) -> Resources | str:
         """Return what launching the labels in a pool takes, or, in words, what the cloud has not told yet."""
         cost = self._costs.get((key, labels))
@@ -174,10 +178,6 @@ class Ledger:
                 foreign = foreign + facts.loose
             ours = self._available[provider] = left(limits, foreign)
         return ours
-
-    def launching(self, provider: ProviderName) -> int:
-        """Return how many nodes a provider is in the middle of launching."""
-        return self._launches.setdefault(provider, self._s.nodes.launching.get(provider, 0))
 
     def _provider(self, provider: ProviderName) -> dict[str, float]:
         room = self._provider_room.get(provider)
