@@ -159,7 +159,8 @@ def share_one_heap() -> None:
 
 
 def collect_garbage_seldom() -> None:
-    """Have the collector look at what comes from now on, and that seldom; to be called once a daemon is ready.
+    """Have the collector look at what comes from now on, and that seldom; to be called before a daemon reads what there
+    is, and once it is ready.
 
     A full collection goes through all that a process is made of, modules and code above all: a tenth of a second in
     which nothing else happens, for next to nothing, since what a daemon drops is almost never part of a cycle.

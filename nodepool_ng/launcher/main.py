@@ -2,6 +2,8 @@
 
 import logging
 import os
+import random
+import secrets
 import socket
 import sys
 import threading
@@ -191,7 +193,7 @@ class Launcher:
             installation=installation,
             owner=uuid.uuid4().hex,
             picture=mirror.picture,
-            new_id=lambda: uuid.uuid4().hex,
+            new_id=_ids(),
             pool_ids=self._pool_ids,
             now=self._clock.now(),
         )
@@ -267,6 +269,7 @@ class Launcher:
         wake: float | None = 0.0
         stop_by: float | None = None
         ready = False
+        collect_garbage_seldom()
         while stop_by is None or (not reconciler.quiet and time.monotonic() < stop_by):
             wait = None if wake is None else max(wake - self._clock.now(), 0.0)
             show = False
@@ -303,6 +306,13 @@ class Launcher:
         except Exception:  # noqa: BLE001 - the reconciler's edge: the loop goes on
             _log.exception("No plan could be made; the next one is tried in a second")
             return self._clock.now() + 1.0
+
+
+def _ids() -> Callable[[], str]:
+    """Return what makes 32 hex digits that nobody else makes. The system is asked once, for where to begin: whoever
+    asks it lets other threads go first."""
+    beginning = random.Random(secrets.randbits(256))
+    return lambda: f"{beginning.getrandbits(128):032x}"
 
 
 def _address(web: WebSettings, hostname: str) -> str:

@@ -1,10 +1,11 @@
 """The threads that call clouds: one elastic budget, shared so that a sick cloud stalls only itself."""
 
+import contextlib
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, TypeAlias
 
 from nodepool_ng.drivers import Driver, DriverError, Throttled, Unavailable
 from nodepool_ng.drivers.calls import Call, perform
@@ -22,14 +23,19 @@ IDLE = 20.0
 _log = logging.getLogger("nodepool.api")
 
 
+_Job: TypeAlias = tuple[Call, Callable[[Any], None]]
+
+
 class _Provider:
-    def __init__(self, driver: Driver, lock: threading.RLock) -> None:
+    def __init__(self, driver: Driver) -> None:
         self.driver = driver
-        self.work = threading.Condition(lock)
-        """Told of each new call; one thread wakes for one call."""
-        self.queue: deque[tuple[Call, Callable[[Any], None]]] = deque()
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        """None tells a thread to end. To put something in never waits, and one thread wakes for it."""
         self.threads = 0
-        self.idle = 0
+        self.submitted = 0
+        self.answered = 0
+        self.answering = threading.Lock()
+        """Held to count an answer. Whoever submits reads the count without it: he may start a thread too many."""
         self.pause_until = 0.0
         self._connected: Driver | None = None
         self._connecting = threading.Lock()
@@ -53,10 +59,11 @@ class ApiThreads:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        """Held only by those that submit, stop, or are a thread at its end, so that nobody waits for it."""
         self._providers: dict[ProviderName, _Provider] = {}
         self._total = 0
-        self._stopping = False
+        self._stopped = threading.Event()
 
     def use(self, drivers: Mapping[ProviderName, Driver]) -> None:
         """From now on call these drivers; calls already queued for one that was replaced go to the new one."""
@@ -65,32 +72,34 @@ class ApiThreads:
                 if name in self._providers:
                     self._providers[name].driver = driver
                 else:
-                    self._providers[name] = _Provider(driver, self._lock)
+                    self._providers[name] = _Provider(driver)
 
     def submit(self, provider: ProviderName, call: Call, done: Callable[[Any], None]) -> None:
         with self._lock:
             known = self._providers.get(provider)
-            if known is None or self._stopping:
-                done(Unavailable(f"provider {provider} is not there"))
+            if known is not None and not self._stopped.is_set():
+                known.submitted += 1
+                known.jobs.put((call, done))
+                if known.submitted - known.answered > known.threads and self._may_grow(known):
+                    known.threads += 1
+                    self._total += 1
+                    threading.Thread(
+                        target=self._work, args=(known,), name=f"api-{provider}-{known.threads}", daemon=True
+                    ).start()
                 return
-            known.queue.append((call, done))
-            if len(known.queue) > known.idle and self._may_grow(known):
-                known.threads += 1
-                self._total += 1
-                threading.Thread(
-                    target=self._work, args=(known,), name=f"api-{provider}-{known.threads}", daemon=True
-                ).start()
-            else:
-                known.work.notify()
+        done(Unavailable(f"provider {provider} is not there"))
 
     def stop(self) -> None:
         """Answer what is queued with `Unavailable` and let the threads end after their present call."""
         with self._lock:
-            self._stopping = True
-            for known in self._providers.values():
-                while known.queue:
-                    known.queue.popleft()[1](Unavailable("the process is stopping"))
-                known.work.notify_all()
+            self._stopped.set()
+            known = list(self._providers.values())
+        for provider in known:
+            with contextlib.suppress(Empty):
+                while True:
+                    _refuse(provider.jobs.get_nowait())
+            for _ in range(provider.threads):
+                provider.jobs.put(None)
 
     @property
     def threads(self) -> int:
@@ -102,32 +111,39 @@ class ApiThreads:
     def _work(self, known: _Provider) -> None:
         while (job := self._next(known)) is not None:
             call, done = job
-            done(self._perform(known, call))
+            answer = self._perform(known, call)
+            with known.answering:
+                known.answered += 1
+            done(answer)
 
-    def _next(self, known: _Provider) -> tuple[Call, Callable[[Any], None]] | None:
+    def _next(self, known: _Provider) -> _Job | None:
         """Return the next job of the provider, or None when this thread is to end."""
-        with self._lock:
-            waited_from = self._clock.monotonic()
-            while not self._stopping:
-                now = self._clock.monotonic()
-                paused = known.pause_until - now
-                if known.queue and paused <= 0:
-                    return known.queue.popleft()
-                left = paused if known.queue else waited_from + IDLE - now
-                if left <= 0:
-                    break
-                known.idle += 1
-                known.work.wait(left)
-                known.idle -= 1
-            known.threads -= 1
-            self._total -= 1
-            return None
+        while True:
+            try:
+                job = known.jobs.get(timeout=IDLE)
+            except Empty:
+                job = None
+            if job is not None and self._resumed(known):
+                return job
+            _refuse(job)
+            with self._lock:
+                if self._stopped.is_set() or known.jobs.empty():
+                    known.threads -= 1
+                    self._total -= 1
+                    return None
+
+    def _resumed(self, known: _Provider) -> bool:
+        """Wait until the provider's pause is over; tell whether it was before the process stops."""
+        while (paused := known.pause_until - self._clock.monotonic()) > 0:
+            if self._stopped.wait(paused):
+                return False
+        return True
 
     def _perform(self, known: _Provider, call: Call) -> Any:
         try:
             return perform(known.connected(), call, self._clock.now())
         except Throttled as error:
-            with self._lock:
+            with known.answering:
                 pause = self._clock.monotonic() + (1.0 if error.retry_after is None else error.retry_after)
                 known.pause_until = max(known.pause_until, pause)
             return error
@@ -136,3 +152,8 @@ class ApiThreads:
         except Exception as error:  # noqa: BLE001 - the edge of a pool thread: it becomes an event
             _log.exception("A driver raised what it may not raise")
             return Unavailable(f"{type(error).__name__} in the driver; see the log")
+
+
+def _refuse(job: _Job | None) -> None:
+    if job is not None:
+        job[1](Unavailable("the process is stopping"))

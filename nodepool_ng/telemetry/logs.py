@@ -1,5 +1,6 @@
 """Where log lines go."""
 
+import io
 import json
 import logging
 import logging.config
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 import yaml
 
@@ -99,7 +100,7 @@ def plain(*, debug: bool, file: str | None = None, form: str = TEXT) -> None:
         logging.getLogger(name).setLevel("DEBUG" if debug and name == "nodepool" else level)
 
 
-class _Patient(logging.Handler):
+class _Patient(logging.StreamHandler[Any]):
     """What cannot be written, to a full disk or a terminal that is gone, is lost, and how much was lost is told by the
     first line that can be written again. The daemon goes on; Python would put a traceback where no room is either."""
 
@@ -108,20 +109,30 @@ class _Patient(logging.Handler):
     _held: int | None = None
     """How many lines are lost if those that wait to be written together cannot be; None: each is written as it
     comes."""
+    _real: Any = None
+    """The stream, while lines wait."""
 
     def hold(self) -> None:
-        """Keep what is logged from now on until `let_go`."""
+        """Keep what is logged from now on until `let_go`. Streams do so only where nobody has set PYTHONUNBUFFERED, as
+        containers like to."""
         with self._alone():
-            self._held = 0
+            self._held, self._real, self.stream = 0, self.stream, io.StringIO()
 
     def let_go(self) -> None:
         """Write what was kept."""
         with self._alone():
-            held, self._held = self._held or 0, None
+            held, kept = self._held or 0, self.stream.getvalue()
+            self._held, self.stream, self._real = None, self._real, None
             try:
-                self.flush()
+                if kept:
+                    self.write(kept)
             except (OSError, ValueError):
                 self._lost += held
+
+    def write(self, text: str) -> None:
+        """Write lines; raise `OSError`, or `ValueError` where the stream is closed."""
+        self.stream.write(text)
+        self.flush()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -151,7 +162,7 @@ class _Patient(logging.Handler):
         return super().format(record)
 
 
-class ToStdout(_Patient, logging.StreamHandler[TextIO]):
+class ToStdout(_Patient):
     """Standard output."""
 
 
@@ -164,8 +175,14 @@ class ToFile(_Patient, logging.handlers.WatchedFileHandler):
         except OSError:  # the folder is gone, or not ours any more
             self.handleError(record)
 
+    def write(self, text: str) -> None:
+        self.reopenIfNeeded()
+        if self.stream is None:  # it could not be opened the last time
+            self.stream = self._open()
+        super().write(text)
+
     def reopenIfNeeded(self) -> None:  # noqa: N802 - logging's name
-        if not self._held:
+        if self._held is None:
             super().reopenIfNeeded()
 
 

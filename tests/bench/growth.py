@@ -5,11 +5,13 @@ are those of `plan_cost`.
 """
 
 import gc
-import os
 import time
 import tracemalloc
-from pathlib import Path
+from collections import deque
+from collections.abc import Sequence
+from statistics import median
 
+from nodepool_ng.daemon.process import collect_garbage_seldom
 from nodepool_ng.model.ids import NodeId
 from nodepool_ng.zk import paths
 from nodepool_ng.zk.codec import encode_node
@@ -22,20 +24,24 @@ from tests.bench.plan_cost import cost, installation
 
 SIZES = (100, 1000, 10_000)
 ROUNDS = 9
+WALKED = 1000
+"""Nodes that are walked past in each round, at least."""
 
 
 def run(*, quick: bool, beside: bool) -> dict[str, object]:
     figures: dict[str, object] = {}
     rows: list[Row] = []
-    for size in SIZES[:2] if quick else SIZES:
-        slow = slowness()
-        walk, each = mirror(size)
+    collect_garbage_seldom()
+    sizes = SIZES[:2] if quick else SIZES
+    walked = walks(sizes)
+    for size in sizes:
+        walk, each = walked[size]
         snapshot, before = installation(size, size // 5).snapshot(), slowness()
         planned = cost(snapshot, ROUNDS) / ((before + slowness()) / 2)
-        figures[str(size)] = {"walk_us": walk / slow, "bytes": each, "plan_ms": planned}
+        figures[str(size)] = {"walk_us": walk, "bytes": each, "plan_ms": planned}
         goal = 50 if size == 10_000 else ""
         rows += [
-            (f"{size} nodes: mirror, µs of CPU per node", walk / slow, ""),
+            (f"{size} nodes: mirror, µs of CPU per node", walk, ""),
             (f"{size} nodes: bytes of memory per node", each, ""),
             (
                 f"{size} nodes, {size // 5} requests, full: ms of CPU per plan",
@@ -47,51 +53,62 @@ def run(*, quick: bool, beside: bool) -> dict[str, object]:
     return figures
 
 
-def mirror(size: int) -> tuple[float, float]:
-    """Return the CPU time of a walk in µs per node, and the bytes that the mirror keeps per node."""
+def walks(sizes: Sequence[int]) -> dict[int, tuple[float, float]]:
+    """Return for each size the CPU time of a walk in µs per node, and the bytes that the mirror keeps per node.
+
+    They take turns, since a machine is not always equally fast.
+    """
+    trees = {size: planted(size) for size in sizes}
+    took: dict[int, list[float]] = {size: [] for size in sizes}
+    slow = [slowness()]
+    for _ in range(ROUNDS):
+        for size, tree in trees.items():
+            for _ in range(max(1, WALKED // size)):
+                seconds, seen = walk(tree)
+                assert len(seen.picture.nodes) == size
+                took[size].append(seconds / size * 1e6)
+        slow.append(slowness())
+    return {size: (median(took[size]) / median(slow), kept(trees[size]) / size) for size in sizes}
+
+
+def planted(size: int) -> Tree:
+    """Return a tree with so many nodes."""
     tree = Tree(Eager())
     writer = MemoryStore(tree)
     writer.start()
-    nodes = list(installation(size, 0).snapshot().nodes.nodes.values())
     for path in (paths.ROOT, paths.NODES, paths.REQUESTS, paths.OURS):
         writer.submit([Commit((Create(path),))], lambda answers: None)
-    for number, node in enumerate(nodes):
+    for number, node in enumerate(installation(size, 0).snapshot().nodes.nodes.values()):
         path = paths.node(NodeId(f"{number:010d}"))
         ops = (Create(path, encode_node(node)), Create(f"{path}/lock"))
         writer.submit([Commit(ops)], lambda answers: None)
-    letters: list[Message] = []
+    return tree
+
+
+def walk(tree: Tree) -> tuple[float, Mirror]:
+    """Walk a tree as a launcher does that starts: no path is known yet. Return the CPU seconds, and what was found."""
+    paths.parse.cache_clear()
+    letters: deque[Message] = deque()
+    store = MemoryStore(tree)
+    seen = Mirror(store, letters.append)
+    began = time.process_time()
+    seen.start()
+    store.start()
+    while letters:
+        seen.take(letters.popleft())
+    took = time.process_time() - began
+    assert seen.complete
+    return took, seen
+
+
+def kept(tree: Tree) -> int:
+    """Return how many bytes the mirror of a tree is."""
     gc.collect()
     tracemalloc.start()
-    store = MemoryStore(tree)
-    seen = Mirror(store, letters.append)
-    began = time.process_time()
-    seen.start()
-    store.start()
-    while letters:
-        seen.take(letters.pop(0))
-    tracemalloc.stop()
-    took, kept = walk_again(tree)
-    assert seen.complete
-    assert len(seen.picture.nodes) == len(nodes), time.process_time() - began
-    return took / len(nodes) * 1e6, kept / len(nodes)
-
-
-def walk_again(tree: Tree) -> tuple[float, float]:
-    """Walk without the watcher of memory for the time, then look how much memory the mirror is."""
-    before = _memory()
-    letters: list[Message] = []
-    store = MemoryStore(tree)
-    seen = Mirror(store, letters.append)
-    began = time.process_time()
-    seen.start()
-    store.start()
-    while letters:
-        seen.take(letters.pop(0))
-    took = time.process_time() - began
-    return took, max(_memory() - before, 0)
-
-
-def _memory() -> int:
+    _, seen = walk(tree)
+    paths.parse.cache_clear()
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seen.complete
+    return bytes

