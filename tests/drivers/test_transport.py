@@ -114,6 +114,15 @@ def test_who_is_trusted_is_asked_for_every_request(api, transport):
         post(transport, api, True)
 
 
+def test_authorities_that_were_renewed_are_read_again(api, transport, tmp_path):
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(tls.make(tmp_path / "another").ca.read_bytes())
+    with pytest.raises(requests.exceptions.SSLError):
+        post(transport, api, str(trusted))
+    trusted.write_bytes(Path(api.authority).read_bytes())
+    assert post(transport, api, str(trusted)).status_code == 302
+
+
 def test_a_long_answer_is_read_whole(api, transport):
     api.answer = b'{"servers": "%s"}' % (b"x" * 500_000)
     answer = post(transport, api, api.authority)

@@ -80,7 +80,8 @@ class Connections:
     def __init__(self) -> None:
         self._idle: _Idle = {}
         weakref.finalize(self, _close, self._idle)
-        self._contexts: dict[tuple[bool | str, tuple[str, ...]], ssl.SSLContext] = {}
+        self._contexts: dict[tuple[bool | str, tuple[str, ...]], tuple[tuple[int, ...], ssl.SSLContext]] = {}
+        """With when the files that each is made of were changed, in nanoseconds."""
 
     def exchange(
         self,
@@ -149,14 +150,19 @@ class Connections:
         return connection
 
     def _context(self, verify: bool | str, cert: tuple[str, ...]) -> ssl.SSLContext:
-        """Return one context for all connections of a kind: to make it takes longer than to connect."""
-        context = self._contexts.get((verify, cert))
-        if context is None:
-            context = _trusting(verify)
-            context.set_alpn_protocols(["http/1.1"])
-            if cert:
-                context.load_cert_chain(_there(cert[0]), _there(cert[1]) if len(cert) > 1 else None)
-            self._contexts[verify, cert] = context
+        """Return one context for all connections of a kind, since it takes longer to make than they do; another one
+        once its files have changed."""
+        trusted = [requests.utils.DEFAULT_CA_BUNDLE_PATH if verify is True else verify] if verify else []
+        # To be looked at first, too, because OpenSSL does not say which file it misses.
+        changed = tuple(Path(file).stat().st_mtime_ns for file in (*trusted, *cert))
+        kept = self._contexts.get((verify, cert))
+        if kept is not None and kept[0] == changed:
+            return kept[1]
+        context = _trusting(*map(Path, trusted))
+        context.set_alpn_protocols(["http/1.1"])
+        if cert:
+            context.load_cert_chain(cert[0], cert[1] if len(cert) > 1 else None)
+        self._contexts[verify, cert] = changed, context
         return context
 
 
@@ -166,22 +172,15 @@ def _close(idle: _Idle) -> None:
             connection.close()
 
 
-def _trusting(verify: bool | str) -> ssl.SSLContext:
-    if not verify:
+def _trusting(authorities: Path | None = None) -> ssl.SSLContext:
+    """Return a context that believes those alone; without any, everybody."""
+    if authorities is None:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
-    trusted = _there(requests.utils.DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
-    if trusted.is_dir():
-        return ssl.create_default_context(capath=str(trusted))
-    return ssl.create_default_context(cafile=str(trusted))
-
-
-def _there(file: str) -> Path:
-    """Return a path; raise `OSError`, which names it, where nothing is there. OpenSSL does not say what it misses."""
-    path = Path(file)
-    path.stat()
-    return path
+    if authorities.is_dir():
+        return ssl.create_default_context(capath=str(authorities))
+    return ssl.create_default_context(cafile=str(authorities))
 
 
 def _has_something_to_say(sock: socket.socket) -> bool:

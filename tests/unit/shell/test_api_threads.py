@@ -2,13 +2,15 @@
 
 import queue
 import threading
+import time
 from typing import Any
 
-from nodepool_ng.drivers import Unavailable
+from nodepool_ng.drivers import Throttled, Unavailable
 from nodepool_ng.drivers.calls import Remove
 from nodepool_ng.model.clock import SystemClock
 from nodepool_ng.model.ids import ProviderName, ServerId
 from nodepool_ng.model.pace import MOST_THREADS
+from nodepool_ng.shell import api_threads
 from nodepool_ng.shell.api_threads import BUDGET, LEAST, ApiThreads
 
 PATIENCE = 10.0
@@ -79,3 +81,56 @@ def test_whoever_stops_answers_what_was_not_begun():
     threads.submit(NORTH, Remove(ServerId("late")), answers.put)
     assert isinstance(answers.get(timeout=PATIENCE), Unavailable)
     cloud.together.abort()
+
+
+def test_a_call_that_waits_for_a_pause_to_end_is_answered_by_whoever_stops():
+    calls = []
+
+    class Busy:
+        def connect(self) -> None: ...
+
+        def delete_server(self, server: ServerId) -> None:
+            calls.append(server)
+            raise Throttled("too often", retry_after=60.0)
+
+    threads, answers = calling(north=Busy()), queue.SimpleQueue[Any]()
+    threads.submit(NORTH, Remove(ServerId("first")), answers.put)
+    assert isinstance(answers.get(timeout=PATIENCE), Throttled)
+    threads.submit(NORTH, Remove(ServerId("second")), answers.put)
+    threads.stop()
+    assert str(answers.get(timeout=PATIENCE)) == "the process is stopping"
+    assert calls == ["first"]
+
+
+def test_after_a_short_pause_calls_are_made():
+    class Busy:
+        pauses = 1
+
+        def connect(self) -> None: ...
+
+        def delete_server(self, server: ServerId) -> None:
+            if self.pauses:
+                self.pauses -= 1
+                raise Throttled("too often", retry_after=0.05)
+
+    threads, answers = calling(north=Busy()), queue.SimpleQueue[Any]()
+    threads.submit(NORTH, Remove(ServerId("first")), answers.put)
+    assert isinstance(answers.get(timeout=PATIENCE), Throttled)
+    began = time.monotonic()
+    threads.submit(NORTH, Remove(ServerId("second")), answers.put)
+    assert answers.get(timeout=PATIENCE) is None
+    assert time.monotonic() - began > 0.02
+    threads.stop()
+
+
+def test_threads_without_work_end_and_come_back(monkeypatch):
+    monkeypatch.setattr(api_threads, "IDLE", 0.01)
+    threads, answers = calling(north=Cloud(1)), queue.SimpleQueue[Any]()
+    for _ in range(3):
+        threads.submit(NORTH, Remove(ServerId("any")), answers.put)
+        assert answers.get(timeout=PATIENCE) is None
+        deadline = time.monotonic() + PATIENCE
+        while threads.threads and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert threads.threads == 0
+    threads.stop()
