@@ -116,12 +116,15 @@ class _Patient(logging.StreamHandler[Any]):
         """Keep what is logged from now on until `let_go`. Streams do so only where nobody has set PYTHONUNBUFFERED, as
         containers like to."""
         with self._alone():
-            self._held, self._real, self.stream = 0, self.stream, io.StringIO()
+            if self._held is None:
+                self._held, self._real, self.stream = 0, self.stream, io.StringIO()
 
     def let_go(self) -> None:
-        """Write what was kept."""
+        """Write what was kept; nothing happens when nothing is."""
         with self._alone():
-            held, kept = self._held or 0, self.stream.getvalue()
+            if self._held is None:
+                return
+            held, kept = self._held, self.stream.getvalue()
             self._held, self.stream, self._real = None, self._real, None
             try:
                 if kept:

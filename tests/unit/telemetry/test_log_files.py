@@ -62,6 +62,17 @@ def test_lines_that_are_gathered_are_written_together(log):
     assert [line.rpartition(" ")[2] for line in path.read_text().splitlines()] == ["one", "two", "three"]
 
 
+def test_whoever_gathers_while_another_does_loses_nothing(log):
+    path, logger = log
+    with logs.gathered():
+        logger.info("one")
+        with logs.gathered():
+            logger.info("two")
+        logger.info("three")
+    logger.info("four")
+    assert [line.rpartition(" ")[2] for line in path.read_text().splitlines()] == ["one", "two", "three", "four"]
+
+
 def test_lines_that_are_gathered_are_one_write_where_nothing_is_buffered(log):
     class Unbuffered(io.RawIOBase):
         def __init__(self) -> None:
