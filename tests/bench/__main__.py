@@ -4,15 +4,17 @@
 
 Each scenario prints a table and a JSON line. `--beside` measures Nodepool 11.0.0 in the same run, in the same way.
 `--keep` puts the lines into a file, in place of those that an earlier run of the same scenario left there.
-PROFILE=1 in the environment profiles the launcher, and PROFILE_TO=FILE says where to.
+PROFILE=1 in the environment profiles the launcher and shows what was found; PROFILE_TO=FILE puts it there instead.
 """
 
 import argparse
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from tests.bench.figures import REPORTED
 
@@ -35,6 +37,21 @@ ON_REAL_SERVICES = ("glance",)
 """Only run when they are named: they start the services of devstack/."""
 
 
+@contextmanager
+def profiles_shown() -> Iterator[None]:
+    """Show what the launchers find that are profiled meanwhile: what they write themselves goes to their log."""
+    if not os.environ.get("PROFILE") or os.environ.get("PROFILE_TO"):
+        yield
+        return
+    with NamedTemporaryFile("r") as found:
+        os.environ["PROFILE_TO"] = found.name
+        try:
+            yield
+        finally:
+            del os.environ["PROFILE_TO"]
+            print(found.read(), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -54,7 +71,8 @@ def main() -> None:
     options = [f"--{name}" for name in ("quick", "beside") if getattr(chosen, name)]
     for name in chosen.scenarios or SCENARIOS:
         REPORTED.clear()
-        import_module(f"tests.bench.{name}").run(quick=chosen.quick, beside=chosen.beside)
+        with profiles_shown():
+            import_module(f"tests.bench.{name}").run(quick=chosen.quick, beside=chosen.beside)
         if chosen.keep is not None:
             keep(chosen.keep, {"command": " ".join((name, *options)), "load": os.getloadavg()[1]})
 
