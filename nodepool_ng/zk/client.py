@@ -136,6 +136,7 @@ class KazooStore:
         round = _Round(tuple(verbs), done, time.monotonic() + self._verb_timeout)
         with self._lock:
             if self._open and round.missing:
+                self._forget_answered()
                 self._rounds.append(round)
                 for index, verb in enumerate(round.verbs):
                     if round.answers[index] is None:
@@ -204,12 +205,17 @@ class KazooStore:
         log.info("ZooKeeper: connected (session %d)", self._session)
         self._on_news(SessionNews(SessionState.CONNECTED, self._session))
 
+    def _forget_answered(self) -> None:
+        while self._rounds and not self._rounds[0].missing:
+            self._rounds.popleft()
+
     def _watch_deadlines(self) -> None:
         while not self._stopped.wait(min(1.0, self._verb_timeout / 4)):
             now = time.monotonic()
             late = []
             with self._lock:
-                while self._rounds and (self._rounds[0].missing == 0 or self._rounds[0].deadline < now):
+                self._forget_answered()
+                while self._rounds and self._rounds[0].deadline < now:
                     late.append(self._rounds.popleft())
             for round in late:
                 round.give_up(Problem.TIMED_OUT)

@@ -16,13 +16,16 @@ import pytest
 import requests
 
 from nodepool_ng.drivers.openstack import connections
-from nodepool_ng.drivers.openstack.connections import Connections, Endpoint
+from nodepool_ng.drivers.openstack.connections import Connections, Endpoint, Exchanged
 from tests.support import tls
 
 PATIENCE = 10.0
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LAST = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}"
 PIECES = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
+OLD = b"HTTP/1.0 200\r\nContent-Length: 2\r\n\r\n{}"
+SEEN_FIRST = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + FINE
+NOTHING = b"HTTP/1.1 204 No Content\r\nX-Request-Id: r\xe9q\r\n\r\n"
 CLOSE = b""
 """In the place of an answer: the connection is closed."""
 
@@ -58,7 +61,7 @@ class Server:
             self.reads.put(read)
             answer = self.answers.get()
             connection.sendall(answer)
-            if answer in (CLOSE, LAST) or b"half" in answer or not self.answers.qsize():
+            if answer in (CLOSE, LAST, OLD) or b"half" in answer or not self.answers.qsize():
                 return True
         return True
 
@@ -83,24 +86,70 @@ def kept() -> Iterator[Connections]:
     keeping.close()
 
 
-def exchange(kept: Connections, endpoint: Endpoint, body: bytes | None = b"{}", **more: Any) -> bytes:
+def exchanged(kept: Connections, endpoint: Endpoint, body: bytes | None = b"{}", **more: Any) -> Exchanged:
     headers = {"X-Auth-Token": "t", **more}
-    return kept.exchange(endpoint, "POST", "/v2/servers", headers=headers, body=body, connect=5.0, read=5.0).body
+    return kept.exchange(endpoint, "POST", "/v2/servers", headers=headers, body=body, connect=5.0, read=5.0)
+
+
+def exchange(kept: Connections, endpoint: Endpoint, body: bytes | None = b"{}", **more: Any) -> bytes:
+    return exchanged(kept, endpoint, body, **more).body
 
 
 def test_a_request_is_sent_in_one_piece(server, kept):
     server.answers.put(FINE)
-    assert exchange(kept, server.endpoint) == b"{}"
+    assert exchange(kept, server.endpoint, Accept=b"*/*") == b"{}"
     sent = server.reads.get(timeout=PATIENCE)
-    assert sent.startswith(b"POST /v2/servers HTTP/1.1\r\n")
-    assert sent.endswith(b"\r\n\r\n{}")
+    head, _, body = sent.partition(b"\r\n\r\n")
+    assert body == b"{}"
+    assert head.split(b"\r\n") == [
+        b"POST /v2/servers HTTP/1.1",
+        b"Host: 127.0.0.1:%d" % server.endpoint.port,
+        b"Accept-Encoding: identity",
+        b"X-Auth-Token: t",
+        b"Accept: */*",
+    ]
 
 
 def test_whatever_way_an_answer_ends_it_is_read_to_its_end(server, kept):
-    for answer in (FINE, PIECES, LAST, FINE):
+    answers = [FINE, PIECES, LAST, FINE, SEEN_FIRST, OLD, FINE]
+    for answer in answers:
         server.answers.put(answer)
-    assert [exchange(kept, server.endpoint) for _ in range(4)] == [b"{}"] * 4
-    assert server.connections == 2, "a connection is kept unless the server says that it is the last answer"
+    assert [exchange(kept, server.endpoint) for _ in answers] == [b"{}"] * len(answers)
+    assert server.connections == 3, "a connection is kept unless the server says that it is the last answer"
+
+
+def test_an_answer_is_told_as_it_was_given(server, kept):
+    for answer in (NOTHING, SEEN_FIRST):
+        server.answers.put(answer)
+    assert exchanged(kept, server.endpoint) == (204, "No Content", {"X-Request-Id": "r\xe9q"}, b"")
+    assert exchanged(kept, server.endpoint) == (200, "OK", {"Content-Length": "2"}, b"{}")
+
+
+def test_an_answer_that_comes_byte_by_byte_is_read(server, kept, monkeypatch):
+    monkeypatch.setattr(connections, "AT_ONCE", 1)
+    for answer in (SEEN_FIRST, PIECES):
+        server.answers.put(answer)
+    assert exchanged(kept, server.endpoint) == (200, "OK", {"Content-Length": "2"}, b"{}")
+    assert exchanged(kept, server.endpoint) == (200, "OK", {"Transfer-Encoding": "chunked"}, b"{}")
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_an_address_of_ipv6_is_named_in_brackets(kept):
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
+        port = listening.getsockname()[1]
+        asked: list[bytes] = []
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                asked.append(connection.recv(65536))
+                connection.sendall(FINE)
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        assert exchange(kept, Endpoint("http", "::1", port, True, ())) == b"{}"
+        serving.join()
+    assert b"\r\nHost: [::1]:%d\r\n" % port in asked[0]
 
 
 def test_one_that_the_server_closed_meanwhile_is_not_used_again(server, kept, monkeypatch):
@@ -114,7 +163,15 @@ def test_one_that_the_server_closed_meanwhile_is_not_used_again(server, kept, mo
 
 
 @pytest.mark.parametrize(
-    "answer", [CLOSE, b"half", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", b"HTTP/1.1 half\r\n\r\n"]
+    "answer",
+    [
+        CLOSE,
+        b"half",
+        b"HTTP/1.1 200 OK\r\nX-Half: half",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+        b"HTTP/1.1 half\r\n\r\n",
+        b"HTTP/1.1 101 half\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    ],
 )
 def test_half_an_answer_is_none_and_its_connection_is_not_kept(server, kept, answer):
     server.answers.put(answer)

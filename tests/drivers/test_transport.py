@@ -24,6 +24,7 @@ class Api:
     answer: bytes = b"{}"
     connections: list[object] = field(default_factory=list)
     cookies: list[str | None] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     silent: threading.Event = field(default_factory=threading.Event)
     """Once set, no request is answered any more."""
@@ -47,6 +48,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
         def do_POST(self) -> None:
             found.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
             found.cookies.append(self.headers["Cookie"])
+            found.authorizations.append(self.headers["Authorization"])
             if found.silent.is_set():
                 over.wait()
             self.send_response(302)
@@ -103,6 +105,14 @@ def test_a_connection_is_kept_and_nothing_else(api, transport):
     assert api.bodies == [b'{"server": {}}'] * 3
     assert api.cookies == [None] * 3
     assert len(api.connections) == 1
+
+
+def test_a_name_and_a_password_are_shown_wherever_they_come_from(api, transport):
+    way = {"verify": api.authority, "timeout": 10, "allow_redirects": False}
+    transport.request("POST", api.url, data=b"{}", auth=("me", "secret"), **way)
+    transport.request("POST", api.url.replace("//", "//me:secret@"), data=b"{}", **way)
+    transport.request("POST", api.url, data=b"{}", **way)
+    assert api.authorizations == ["Basic bWU6c2VjcmV0", "Basic bWU6c2VjcmV0", None]
 
 
 def test_who_is_trusted_is_asked_for_every_request(api, transport):

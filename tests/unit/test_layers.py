@@ -38,6 +38,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "keystoneauth1": ("drivers/openstack/cloud.py", "drivers/openstack/transport.py"),
     "diskimage_builder": ("builder/",),
     "asyncssh": ("drivers/keyscan.py", "sim/http/ssh.py", "demo/"),
+    "httptools": ("drivers/openstack/connections.py",),
     "statsd": ("telemetry/",),
     "opentelemetry": ("telemetry/tracing.py",),
     "prometheus_client": ("telemetry/",),

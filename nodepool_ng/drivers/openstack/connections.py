@@ -12,24 +12,29 @@ import ssl
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+import httptools
 import requests
 
 from nodepool_ng.model.ids import Seconds
 
 SURE = 0.5
 """Seconds after an answer in which a connection is taken to be open still; later it is looked at before it is used."""
-KEEP_ALIVE = (
+LENGTHS = frozenset({"content-length", "transfer-encoding"})
+"""Headers that tell where a body ends."""
+AT_ONCE = 65536
+"""Bytes to be read at once, at most."""
+OPTIONS = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
 )
-"""Options of sockets: who is not heard of for two minutes is gone."""
+"""Options of sockets: nothing is held back, and who is not heard of for two minutes is gone."""
 
 
 class Endpoint(NamedTuple):
@@ -45,32 +50,21 @@ class Endpoint(NamedTuple):
 
 
 class Exchanged(NamedTuple):
-    head: HTTPResponse
-    """Read to its end."""
+    status: int
+    reason: str
+    headers: dict[str, str]
     body: bytes
 
 
-class _OnePiece(HTTPConnection):
-    """Sends head and body of a request together: the system takes as long for each piece as for all of it."""
-
-    def __init__(self, *address: Any, **options: Any) -> None:
-        super().__init__(*address, **options)
-        self._pieces: list[bytes] = []
-
-    def send(self, data: Any) -> None:
-        self._pieces.append(data)
-
-    def getresponse(self) -> HTTPResponse:
-        self.sock.sendall(b"".join(self._pieces))
-        self._pieces.clear()
-        return super().getresponse()
+class _Connection(NamedTuple):
+    sock: socket.socket
+    host: str
+    """What the header of that name says."""
+    space: memoryview
+    """Where answers are read to."""
 
 
-class _OnePieceTls(_OnePiece, HTTPSConnection):
-    """The same over TLS."""
-
-
-_Idle: TypeAlias = dict[Endpoint, deque[tuple[HTTPConnection, Seconds]]]
+_Idle: TypeAlias = dict[Endpoint, deque[tuple[_Connection, Seconds]]]
 
 
 class Connections:
@@ -89,29 +83,30 @@ class Connections:
         method: str,
         target: str,
         *,
-        headers: Any,
+        headers: Mapping[str, str | bytes],
         body: bytes | None,
         connect: Seconds | None,
         read: Seconds | None,
     ) -> Exchanged:
         """Send a request and read its answer; raise `requests.RequestException`, whose kinds tell what went wrong.
 
-        `connect` and `read` are seconds to wait for a connection, and for each time that nothing comes.
+        `connect` and `read` are seconds to wait for a connection, and for each time that nothing comes. Not for HEAD,
+        whose answers announce a body that does not come.
         """
         with _understood(requests.exceptions.ConnectTimeout):
             connection = self._kept(endpoint) or self._made(endpoint, connect)
+        sock = connection.sock
         try:
             with _understood(requests.exceptions.ReadTimeout):
-                if connection.sock.gettimeout() != read:
-                    connection.sock.settimeout(read)
-                connection.request(method, target, body, headers)
-                head = connection.getresponse()
-                exchanged = Exchanged(head, head.read())
+                if sock.gettimeout() != read:
+                    sock.settimeout(read)
+                sock.sendall(_head(connection.host, method, target, headers) + (body or b""))
+                exchanged, is_last = _answer(sock, connection.space)
         except BaseException:
-            connection.close()
+            sock.close()
             raise
-        if head.will_close:
-            connection.close()
+        if is_last:
+            sock.close()
         else:
             self._idle.setdefault(endpoint, deque()).append((connection, time.monotonic()))
         return exchanged
@@ -120,7 +115,7 @@ class Connections:
         """Close those that nobody uses. That happens, too, when nobody refers to them any more."""
         _close(self._idle)
 
-    def _kept(self, endpoint: Endpoint) -> HTTPConnection | None:
+    def _kept(self, endpoint: Endpoint) -> _Connection | None:
         """Return the one that was used last and is open still."""
         idle = self._idle.get(endpoint, ())
         while idle:
@@ -130,24 +125,25 @@ class Connections:
                 return None
             if time.monotonic() < since + SURE or not _has_something_to_say(connection.sock):
                 return connection
-            connection.close()
+            connection.sock.close()
         return None
 
-    def _made(self, endpoint: Endpoint, timeout: Seconds | None) -> HTTPConnection:
-        connection: HTTPConnection
-        if endpoint.scheme == "https":
-            context = self._context(endpoint.verify, endpoint.cert)
-            connection = _OnePieceTls(endpoint.host, endpoint.port, timeout=timeout, context=context)
-        else:
-            connection = _OnePiece(endpoint.host, endpoint.port, timeout=timeout)
+    def _made(self, endpoint: Endpoint, timeout: Seconds | None) -> _Connection:
+        secure = endpoint.scheme == "https"
+        context = self._context(endpoint.verify, endpoint.cert) if secure else None
+        port = endpoint.port or (443 if secure else 80)
+        sock = socket.create_connection((endpoint.host, port), timeout)
         try:
-            connection.connect()
-            for option in KEEP_ALIVE:
-                connection.sock.setsockopt(*option)
+            for option in OPTIONS:
+                sock.setsockopt(*option)
+            if context is not None:
+                sock = context.wrap_socket(sock, server_hostname=endpoint.host)
         except BaseException:
-            connection.close()
+            sock.close()
             raise
-        return connection
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        named = host if endpoint.port is None else f"{host}:{endpoint.port}"
+        return _Connection(sock, named, memoryview(bytearray(AT_ONCE)))
 
     def _context(self, verify: bool | str, cert: tuple[str, ...]) -> ssl.SSLContext:
         """Return one context for all connections of a kind, since it takes longer to make than they do; another one
@@ -166,10 +162,78 @@ class Connections:
         return context
 
 
+class _Collected:
+    """What a parser has told of an answer so far."""
+
+    parser: httptools.HttpResponseParser
+
+    def __init__(self) -> None:
+        self.is_whole = False
+        self.is_last = False
+        """Whether the connection is of no use after it."""
+        self.goes_on_until_closed = False
+        self.reason = b""
+        self.headers: dict[str, str] = {}
+        self.pieces: list[bytes] = []
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1")] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self.is_last = not self.parser.should_keep_alive()
+        self.goes_on_until_closed = not LENGTHS.intersection(map(str.lower, self.headers))
+
+    def on_body(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        if self.parser.get_status_code() < 200:  # the server has seen the request, and goes on
+            self.reason, self.goes_on_until_closed = b"", False
+            self.headers.clear()
+        else:
+            self.is_whole = True
+
+
+def _head(host: str, method: str, target: str, headers: Mapping[str, str | bytes]) -> bytes:
+    """Return the head of a request; raise ValueError where a header, or the target, would be read as two."""
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Accept-Encoding: identity"]
+    for name, value in headers.items():
+        lines.append(f"{name}: {value.decode('latin-1') if isinstance(value, bytes) else value}")
+    head = "\r\n".join([*lines, "", ""])
+    if not head.count("\r") == head.count("\n") == len(lines) + 1:
+        raise ValueError("a header of more than one line")
+    return head.encode("latin-1")
+
+
+def _answer(sock: socket.socket, space: memoryview) -> tuple[Exchanged, bool]:
+    """Read an answer; tell whether the connection is of no use after it.
+
+    Raises OSError or `httptools.HttpParserError` where there is none, or not all of it.
+    """
+    collected = _Collected()
+    parser = collected.parser = httptools.HttpResponseParser(collected)
+    try:
+        while not collected.is_whole:
+            if size := sock.recv_into(space):
+                parser.feed_data(space[:size])
+            elif collected.goes_on_until_closed:
+                break
+            else:
+                raise ConnectionError("the server closed the connection before its answer was whole")
+        reason = collected.reason.decode("latin-1")
+        answer = Exchanged(parser.get_status_code(), reason, collected.headers, b"".join(collected.pieces))
+    finally:
+        del collected.parser  # it refers to what is collected
+    return answer, collected.is_last
+
+
 def _close(idle: _Idle) -> None:
     for endpoint in list(idle):
         for connection, _ in idle.pop(endpoint):
-            connection.close()
+            connection.sock.close()
 
 
 def _trusting(authorities: Path | None = None) -> ssl.SSLContext:
@@ -199,7 +263,7 @@ def _understood(too_late: type[requests.RequestException]) -> Iterator[None]:
         raise too_late(str(error)) from error
     except ssl.SSLError as error:
         raise requests.exceptions.SSLError(error) from error
-    except (OSError, HTTPException) as error:
+    except (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
         raise requests.exceptions.ConnectionError(str(error) or type(error).__name__) from error
     except ValueError as error:  # a host name or a header that cannot be sent
         raise requests.exceptions.InvalidURL(str(error)) from error

@@ -46,20 +46,20 @@ class _Carrier(ks_session.TCPKeepAliveAdapter):
             return super().send(request, stream, timeout, verify, cert, proxies)
         shown = (cert,) if isinstance(cert, str) else tuple(cert or ())
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        head, content = self._connections.exchange(
+        answer = self._connections.exchange(
             Endpoint(url.scheme, url.hostname, url.port, verify, shown),
             str(request.method),
-            self.request_url(request, None),
+            request.path_url,
             headers=request.headers,
             body=body,
             connect=connect,
             read=read,
         )
         response = requests.Response()
-        response.status_code, response.reason = head.status, head.reason
-        response.headers = CaseInsensitiveDict(head.headers.items())
+        response.status_code, response.reason = answer.status, answer.reason
+        response.headers = CaseInsensitiveDict(answer.headers)
         response.encoding = requests.utils.get_encoding_from_headers(response.headers)
-        response.raw, response.url, response.request = BytesIO(content), str(request.url), request
+        response.raw, response.url, response.request = BytesIO(answer.body), str(request.url), request
         return response
 
     def close(self) -> None:
@@ -96,12 +96,16 @@ class Transport(requests.Session):
         **more: Any,
     ) -> requests.Response:
         """Send a request and return its answer, with the body read; raise `requests.RequestException`."""
-        content = {"params": params, "data": data, "headers": headers, "auth": auth}
         way = {"timeout": timeout, "verify": verify, "cert": cert}
         if self.trust_env or allow_redirects or more:
+            content = {"params": params, "data": data, "headers": headers, "auth": auth}
             return super().request(method, url, **content, **way, allow_redirects=allow_redirects, **more)
         prepared = requests.PreparedRequest()
-        prepared.prepare(method=method, url=url, **content)
+        prepared.prepare_method(method)
+        prepared.prepare_url(url, params)
+        prepared.prepare_headers(headers)
+        prepared.prepare_body(data, None)
+        prepared.prepare_auth(auth)
         began = time.monotonic()
         response = self.get_adapter(url).send(prepared, **way)
         response.elapsed = timedelta(seconds=time.monotonic() - began)
