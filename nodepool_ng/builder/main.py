@@ -195,11 +195,11 @@ class Builder:
         found = self._reloader.poll()
         match found:
             case Loaded():
-                _log.info("The configuration changed")
                 if found.settings.images_dir != self._images_dir:
                     _log.warning("Another images-dir is used from the next start on")
                 anew = bool(self._clouds_files & self._reloader.changed)
                 self._inbox.post(Reconfigured(self._settled(found.settings, anew=anew)))
+                _log.info("The configuration changed")
                 if self._zookeeper is not None and found.settings.zookeeper is not None:
                     for sentence in self._zookeeper.use(found.settings.zookeeper):
                         _log.warning("%s", sentence)

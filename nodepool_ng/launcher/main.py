@@ -247,9 +247,9 @@ class Launcher:
                         # Some clouds.yaml is another one: whatever it says of a provider, connect anew.
                         self._configured.clear()
                     known = frozenset(self._drivers) if renewed else frozenset[ProviderName]()
-                    _log.info("The configuration changed%s", "; connecting to all clouds anew" if renewed else "")
                     self._configure(found.settings)
                     self._inbox.post(Reconfigured(found.settings, dict(self._pool_ids), known))
+                    _log.info("The configuration changed%s", "; connecting to all clouds anew" if renewed else "")
                     self._reconnect(found.settings.zookeeper)
             case ConfigError():
                 broken = render(found.complaints)

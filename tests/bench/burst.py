@@ -1,5 +1,8 @@
 """Cold: many requests at once and nothing ready. The limit is one create, the boot and one list of all servers."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from tests.bench.figures import Row, report, slowness
 from tests.bench.stage import Clouds, Product, Stage, ours_and_theirs, rest, stage
 
@@ -26,8 +29,13 @@ def limit(clouds: Clouds, count: int) -> float:
     return CREATE + clouds.boot + LIST + LIST_EACH * count / clouds.count
 
 
-def measure(scenario: str, product: Product, clouds: Clouds, count: int) -> dict[str, object]:
+def measure(scenario: str, product: Product, clouds: Clouds, count: int) -> dict[str, Any]:
     """Ask for all at once and wait for the last."""
+    return told(scenario, product, clouds, count, cold(product, clouds, count))
+
+
+def cold(product: Product, clouds: Clouds, count: int) -> dict[str, Any]:
+    """Return the figures of so many requests that come at once."""
     with stage(product, clouds) as it:
         known(it)
         before, slow = it.counts(), slowness()
@@ -37,11 +45,10 @@ def measure(scenario: str, product: Product, clouds: Clouds, count: int) -> dict
         after = it.counts()
     began = min(life.written for life in lives)
     took = max(life.answered for life in lives) - began
-    ratio = took / limit(clouds, count)
     cpu = (after.launcher.cpu - before.launcher.cpu) / count * 1000
-    figures: dict[str, object] = {
+    return {
         "seconds": took,
-        "ratio": ratio,
+        "ratio": took / limit(clouds, count),
         "operations": (after.operations - before.operations) / count,
         "api_calls": (after.other_calls() - before.other_calls()) / count,
         "lists": after.lists() - before.lists(),
@@ -50,16 +57,24 @@ def measure(scenario: str, product: Product, clouds: Clouds, count: int) -> dict
         "threads": after.launcher.threads,
         "memory": after.launcher.peak,
     }
+
+
+def told(
+    scenario: str, product: Product, clouds: Clouds, count: int, figures: dict[str, Any], more: Sequence[Row] = ()
+) -> dict[str, Any]:
+    """Report figures, and return them."""
     easy = clouds.boot >= 60
+    slow = figures["cpu_per_1000"] / figures["cpu_per_1000_idle"]
     rows: list[Row] = [
-        ("seconds until the last is fulfilled", took, ""),
-        ("÷ limit", ratio, 1.05 if easy else 1.4 if scenario == "burst" else 1.5),
+        ("seconds until the last is fulfilled", figures["seconds"], ""),
+        ("÷ limit", figures["ratio"], 1.05 if easy else 1.4 if scenario == "burst" else 1.5),
+        *more,
         ("ZooKeeper operations per node", figures["operations"], 12),
         ("API calls per node", figures["api_calls"], 1),
         ("lists", figures["lists"], ""),
-        ("launcher CPU s per 1,000 nodes", cpu, ""),
-        (f"the same on an idle machine (÷ {slow:.1f})", cpu / slow, 5),
-        ("threads / MiB at most", f"{after.launcher.threads} / {after.launcher.peak:.0f}", "75 / 130"),
+        ("launcher CPU s per 1,000 nodes", figures["cpu_per_1000"], ""),
+        (f"the same on an idle machine (÷ {slow:.1f})", figures["cpu_per_1000_idle"], 5),
+        ("threads / MiB at most", f"{figures['threads']} / {figures['memory']:.0f}", "75 / 130"),
     ]
     title = f"{scenario}, {count} cold at once, {clouds.count} providers, boot {clouds.boot:g} s: {product}"
     report(scenario, title, rows, {"product": product, "count": count, "boot": clouds.boot, **figures})

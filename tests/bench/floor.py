@@ -8,7 +8,6 @@ many requests at once.
 
 import os
 import queue
-import sys
 import time
 from collections.abc import Callable
 
@@ -22,16 +21,15 @@ from nodepool_ng.zk.client import KazooStore
 from nodepool_ng.zk.store import Check, Commit, Committed, Create, Delete, Get, Set, Verb
 from tests.bench import bare_burst, fill
 from tests.bench.bare import CONTENDER
-from tests.bench.burst import COUNT, PAUSE, QUICK, limit
+from tests.bench.burst import COUNT, QUICK
 from tests.bench.figures import Row, report, slowness
-from tests.bench.stage import Clouds, Product, Stage, rest, stage
-from tests.support.daemons import wait_for
+from tests.bench.scripted import serve
+from tests.bench.stage import Clouds, Product, Stage, stage
 
 RECORD = b"x" * 900  # bytes; what a node's record has
 BURSTS = (
     ("burst", Clouds(boot=5.0), COUNT),
     ("burst_slow", Clouds(boot=60.0), COUNT),
-    ("fill", Clouds(count=4, boot=5.0), fill.COUNT),
     ("fill_slow", Clouds(count=4, boot=60.0), fill.COUNT),
 )
 
@@ -149,30 +147,3 @@ def _operations(it: Stage) -> Callable[[int], None]:
         ask(Commit((Delete(held), Delete(directory), Delete(node))))
 
     return live
-
-
-def start_script(it: Stage, *options: str) -> None:
-    """Start a script in the place of the launcher."""
-    it.launcher.argv = [sys.executable, "-m", bare_burst.__name__, str(it.place.config), *options]
-    it.launcher.start()
-    wait_for(lambda: bare_burst.THERE in it.launcher.log.read_text().splitlines(), "the script is there")
-
-
-def serve(clouds: Clouds, count: int, *options: str) -> dict[str, float]:
-    """Let a script serve so many requests at once."""
-    with stage(Product.OURS, clouds, start=False) as it:
-        start_script(it, *options)
-        (life,) = it.jobs.ask(["small"], 0.0)
-        it.jobs.wait_answered([life], 120)
-        rest(PAUSE)
-        before = it.counts().launcher
-        lives = it.jobs.ask(["small"], 600.0, count=count)
-        it.jobs.wait_answered(lives, 900)
-        after = it.counts().launcher
-    seconds = max(life.answered for life in lives) - min(life.written for life in lives)
-    return {
-        "count": count,
-        "seconds": seconds,
-        "ratio": seconds / limit(clouds, count),
-        "cpu_per_1000": (after.cpu - before.cpu) / count * 1000,
-    }

@@ -11,7 +11,8 @@ from tests.bench.bare_burst import SEEING
 from tests.bench.burst import QUICK
 from tests.bench.churn import JOB, SHORT, Load
 from tests.bench.figures import Row, report
-from tests.bench.floor import BURSTS, serve, start_script
+from tests.bench.floor import BURSTS
+from tests.bench.scripted import serve, start_script
 from tests.bench.stage import BOOT, Clouds, Product, stage
 
 LIVES_PER_SECOND = 6.0
