@@ -12,6 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import requests
+from keystoneauth1.adapter import Adapter
+from openstack.config.cloud_region import CloudRegion
 
 from nodepool_ng.drivers import (
     Driver,
@@ -25,6 +28,7 @@ from nodepool_ng.drivers import (
     Unavailable,
 )
 from nodepool_ng.drivers.openstack import cloud as door
+from nodepool_ng.drivers.openstack.connections import Connections
 from nodepool_ng.drivers.registry import make
 from nodepool_ng.model.pace import MOST_THREADS
 from nodepool_ng.model.server import ServerStatus
@@ -159,10 +163,71 @@ def test_many_threads_share_one_login(sim, north):
     assert sim.client.logins("acme") == 1
 
 
-def test_an_expired_token_is_renewed(sim, north):
+@pytest.mark.parametrize("calls_before", [0, 1])
+def test_an_expired_token_is_renewed(sim, north, calls_before):
+    for _ in range(calls_before):
+        north.create_server(ORDER)
     sim.site.clouds["acme"].tokens.clear()
     assert north.create_server(ORDER)
     assert sim.client.logins("acme") == 2
+
+
+@pytest.fixture
+def sent_by_the_sdk(monkeypatch) -> list[tuple[str, str]]:
+    """Method and path of every call that went the SDK's way."""
+    seen = []
+    request = Adapter.request
+
+    def observed(self, url, method, **more):
+        seen.append((method, url))
+        return request(self, url, method, **more)
+
+    monkeypatch.setattr(Adapter, "request", observed)
+    return seen
+
+
+def test_calls_are_sent_as_the_sdk_sent_the_first_one(north, region, sent_by_the_sdk):
+    servers = [north.create_server(ORDER) for _ in range(3)]
+    north.list_servers(None, time.time())
+    for server in servers:
+        north.delete_server(server)
+    assert sent_by_the_sdk == [("GET", "/flavors/detail"), ("GET", "/networks"), ("GET", "/images")], "one of a service"
+    assert region.counters().calls["server.create"] == region.counters().calls["server.delete"] == 3
+
+
+def test_where_clouds_yaml_bounds_calls_the_sdk_counts_them(sim, monkeypatch, sent_by_the_sdk):
+    # Not written into clouds.yaml: of a number there the SDK makes a string, and fails to divide by it.
+    monkeypatch.setattr(CloudRegion, "get_rate_limit", lambda _, service: 1000.0 if service == "compute" else None)
+    driver = make(provider("north"))
+    driver.connect()
+    for _ in range(2):
+        driver.delete_server("nobody")
+    assert [method for method, _ in sent_by_the_sdk] == ["DELETE"] * 2
+    driver.close()
+
+
+def test_only_what_does_no_harm_twice_is_sent_again_when_a_connection_breaks(north, region, monkeypatch):
+    north.create_server(ORDER)
+
+    def broken(self, *_, **__):
+        raise requests.ConnectionError("the server closed the connection")
+
+    monkeypatch.setattr(Connections, "exchange", broken, raising=True)
+    with pytest.raises(Unavailable, match="closed the connection"):
+        north.create_server(ORDER)
+    monkeypatch.undo()
+    assert region.counters().calls["server.create"] == 1
+
+    exchange, failures = Connections.exchange, [requests.ConnectionError("the server closed the connection")]
+
+    def broken_once(self, *arguments, **more):
+        if failures:
+            raise failures.pop()
+        return exchange(self, *arguments, **more)
+
+    monkeypatch.setattr(Connections, "exchange", broken_once)
+    north.delete_server("nobody")
+    assert region.counters().calls["server.delete"] == 1
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,11 @@ MAY_IMPORT: dict[str, set[str]] = {
 DOORS: dict[str, tuple[str, ...]] = {
     "kazoo": ("zk/",),
     "openstack": ("drivers/openstack/cloud.py",),
-    "keystoneauth1": ("drivers/openstack/cloud.py", "drivers/openstack/transport.py"),
+    "keystoneauth1": (
+        "drivers/openstack/cloud.py",
+        "drivers/openstack/shortcut.py",
+        "drivers/openstack/transport.py",
+    ),
     "diskimage_builder": ("builder/",),
     "asyncssh": ("drivers/keyscan.py", "sim/http/ssh.py", "demo/"),
     "httptools": ("drivers/openstack/connections.py",),

@@ -1,8 +1,9 @@
 """The one door to openstacksdk: a cloud of clouds.yaml, and calls to its services.
 
-The SDK logs in, finds endpoints, negotiates versions and renews tokens. Calls go through its adapters, not its
-resource objects, which cost more than the rest of us together. Whatever goes wrong comes out as a `DriverError`
-whose message says what was asked, what the cloud answered and under which request id; secrets are cut out of it.
+The SDK logs in, finds endpoints, negotiates versions and renews tokens. Calls go through its adapters, or are sent as
+these sent the first one; not through its resource objects, which cost more than the rest of us together. Whatever goes
+wrong comes out as a `DriverError` whose message says what was asked, what the cloud answered and under which request
+id; secrets are cut out of it.
 
 Every call has a timeout, since the SDK has none by default, and the SDK retries nothing: when to ask again is
 decided above. Only a GET or DELETE whose connection broke before an answer is sent a second time at once, because
@@ -40,6 +41,7 @@ from nodepool_ng.drivers.openstack.calls import (
 from nodepool_ng.drivers.openstack.networks import Access, NetworkEntry
 from nodepool_ng.drivers.openstack.pace import Pace
 from nodepool_ng.drivers.openstack.refusal import LONGEST_MESSAGE, message_of, refusal, seconds
+from nodepool_ng.drivers.openstack.shortcut import Sent, Shortcut, learned
 from nodepool_ng.drivers.openstack.transport import settle_environment, use_transport
 from nodepool_ng.model.ids import Json
 from nodepool_ng.model.settings import Provider
@@ -85,6 +87,22 @@ class _Service(NamedTuple):
     endpoint: str
 
 
+class _Call(NamedTuple):
+    service: str
+    method: str
+    path: str
+    json: Json
+    params: Mapping[str, str] | None
+    data: Iterable[bytes] | None
+    headers: Mapping[str, str] | None
+    timeout: tuple[float, float]
+    """Seconds to wait for a connection, and for each time that nothing comes."""
+
+    @property
+    def is_ordinary(self) -> bool:
+        return self.data is None and not self.headers
+
+
 class Observe(Protocol):
     """Is told of every call, in the thread that made it; `status` is None when no answer came."""
 
@@ -120,6 +138,7 @@ class Cloud:
         self._pace = Pace(provider.rate) if provider.rate else None
         self._connection: Any = None
         self._services: dict[str, _Service] = {}
+        self._shortcuts: dict[str, Shortcut] = {}
         self._opening = threading.Lock()
         self._microversion: Microversion | None = None
         self._traits = Traits()
@@ -146,12 +165,13 @@ class Cloud:
             self._microversion = _microversion_of(main.adapter, self._main.versions)
             self._traits = _traits_of(self._connection)
             settle_environment(self._connection.session, [found.endpoint for found in self._services.values()])
+            self._shortcuts = {}
 
     def close(self) -> None:
         """Close all connections. Calls in progress end with an error."""
         with self._opening:
             connection, self._connection = self._connection, None
-            self._services = {}
+            self._services, self._shortcuts = {}, {}
         if connection is not None:
             connection.session.session.close()
             connection.close()
@@ -185,47 +205,83 @@ class Cloud:
     ) -> Answer:
         """See `calls.Door`. `timeout` is in seconds, for each time that nothing comes."""
         subject = f"{self._provider.name}: {service} {method} {path}"
-        adapter, endpoint = self._service(service)
+        self._service(service)
         if self._pace is not None:
             self._pace.wait(self._timeout)
-        options: dict[str, Any] = {
-            "json": json,
-            "params": params,
-            "data": data,
-            "headers": dict(headers or {}),
-            "timeout": (min(CONNECT_TIMEOUT, self._timeout), timeout or self._timeout),
-            "raise_exc": False,
-            # Without this the SDK works out the endpoint anew for each call, which takes 0.9 ms.
-            "endpoint_override": endpoint.replace("%", "%%"),
-            "connect_retries": 0,
-            "status_code_retries": 0,
-            # Bodies hold user data and one-time passwords; this module logs what is worth reading.
-            "log": False,
-        }
-        if service == self._main.service and self._microversion is not None:
-            options["microversion"] = "{}.{}".format(*self._microversion)
         started = time.monotonic()
         status: int | None = None
         took: float | None = None
         try:
             with _translated(subject, self._secrets):
-                response = _send(adapter, path, method, {k: v for k, v in options.items() if v is not None})
-            status, took = response.status_code, response.elapsed.total_seconds()
+                waits = (min(CONNECT_TIMEOUT, self._timeout), timeout or self._timeout)
+                sent = self._sent(_Call(service, method, path, json, params, data, headers, waits))
+            status, took = sent.status, sent.seconds
         finally:
             took = time.monotonic() - started if took is None else took
             if self._observe is not None:
                 self._observe(service, method, call_name(path), status, took)
             log.debug("%s: %s in %.3f s", subject, status, took)
-        if response.status_code < 400 or response.status_code in fine:
-            date = response.headers.get("Date")
-            return Answer(subject=subject, status=response.status_code, body=response.content, date=date)
-        raise self._refusal(subject, response)
+        if sent.status < 400 or sent.status in fine:
+            return Answer(subject=subject, status=sent.status, body=sent.body, date=_header(sent, "Date"))
+        raise self._refusal(subject, sent)
 
-    def _refusal(self, subject: str, response: requests.Response) -> DriverError:
-        text = _redacted(message_of(response.text), self._secrets)
-        request_id = response.headers.get("x-openstack-request-id") or response.headers.get("x-compute-request-id")
-        wait = seconds(response.headers.get("Retry-After"), time.time())
-        error = refusal(subject, response.status_code, text, wait)
+    def _sent(self, call: _Call) -> Sent:
+        """Send a call, the short way where there is one; and again where its connection broke and it may be."""
+        shortcut = self._shortcuts.get(call.service) if call.is_ordinary else None
+        try:
+            sent = None
+            if shortcut is not None:
+                sent = shortcut.send(
+                    call.method, call.path, json_body=call.json, params=call.params, timeout=call.timeout
+                )
+            return sent or self._sent_by_the_sdk(call)
+        except (ks.ConnectFailure, requests.ConnectionError) as error:
+            late = isinstance(error, requests.Timeout | requests.exceptions.SSLError)
+            if call.method not in IDEMPOTENT or late:
+                raise
+        return self._sent_by_the_sdk(call)
+
+    def _sent_by_the_sdk(self, call: _Call) -> Sent:
+        """Send a call by the plain adapter below the SDK's: that one adds response caching and metrics of its own,
+        which cost as much as the request itself."""
+        found = self._service(call.service)
+        options: dict[str, Any] = {
+            "json": call.json,
+            "params": call.params,
+            "data": call.data,
+            "headers": dict(call.headers or {}),
+            "timeout": call.timeout,
+            "raise_exc": False,
+            # Without this the SDK works out the endpoint anew for each call, which takes 0.9 ms.
+            "endpoint_override": found.endpoint.replace("%", "%%"),
+            "connect_retries": 0,
+            "status_code_retries": 0,
+            # Bodies hold user data and one-time passwords; this module logs what is worth reading.
+            "log": False,
+        }
+        if call.service == self._main.service and self._microversion is not None:
+            options["microversion"] = "{}.{}".format(*self._microversion)
+        given = {name: value for name, value in options.items() if value is not None}
+        response = ks_adapter.Adapter.request(found.adapter, call.path, call.method, **given)
+        if call.is_ordinary and call.service not in self._shortcuts:
+            self._learn(call, found, response)
+        return Sent(response.status_code, response.headers, response.content, response.elapsed.total_seconds())
+
+    def _learn(self, call: _Call, found: _Service, response: requests.Response) -> None:
+        """Have other calls to the service sent like this one. Where clouds.yaml bounds them, the SDK has to count."""
+        shortcut = learned(found.adapter.session, found.endpoint, call.path, response)
+        with self._opening:
+            if shortcut is None or self._services.get(call.service) is not found:
+                return
+            region = self._connection.config
+            if not region.get_rate_limit(call.service) and not region.get_concurrency(call.service):
+                self._shortcuts[call.service] = shortcut
+
+    def _refusal(self, subject: str, sent: Sent) -> DriverError:
+        text = _redacted(message_of(sent.body.decode(errors="replace")), self._secrets)
+        request_id = _header(sent, "X-OpenStack-Request-Id") or _header(sent, "X-Compute-Request-Id")
+        wait = seconds(_header(sent, "Retry-After"), time.time())
+        error = refusal(subject, sent.status, text, wait)
         if request_id:
             error.args = (f"{error.args[0]} ({request_id})", *error.args[1:])
         return error
@@ -250,16 +306,9 @@ def _region(provider: Provider, *, validate: bool) -> Any:
     return config.get_one(cloud=provider.cloud, region_name=provider.region_name, validate=validate)
 
 
-def _send(proxy: Any, path: str, method: str, options: dict[str, Any]) -> requests.Response:
-    """Send one request by the plain adapter below the SDK's: that one adds response caching and metrics of its own,
-    which cost as much as the request itself."""
-    request = ks_adapter.Adapter.request
-    try:
-        return request(proxy, path, method, **options)
-    except ks.ConnectFailure:
-        if method not in IDEMPOTENT:
-            raise
-    return request(proxy, path, method, **options)
+def _header(sent: Sent, name: str) -> str | None:
+    """Return a header, however it is written."""
+    return next((value for key, value in sent.headers.items() if key.lower() == name.lower()), None)
 
 
 def _microversion_of(proxy: Any, wanted: tuple[Microversion, ...]) -> Microversion | None:

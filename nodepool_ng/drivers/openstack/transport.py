@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 from keystoneauth1 import session as ks_session
@@ -27,7 +27,7 @@ class _Carrier(ks_session.TCPKeepAliveAdapter):
     """Takes what goes neither through a proxy nor in pieces the short way."""
 
     def __init__(self, **options: Any) -> None:
-        self._connections = Connections()
+        self.connections = Connections()
         super().__init__(**options)
 
     def send(
@@ -44,10 +44,9 @@ class _Carrier(ks_session.TCPKeepAliveAdapter):
         whole = body is None or isinstance(body, bytes)
         if stream or proxies or not whole or url.hostname is None:
             return super().send(request, stream, timeout, verify, cert, proxies)
-        shown = (cert,) if isinstance(cert, str) else tuple(cert or ())
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-        answer = self._connections.exchange(
-            Endpoint(url.scheme, url.hostname, url.port, verify, shown),
+        answer = self.connections.exchange(
+            endpoint_of(url, verify, cert),
             str(request.method),
             request.path_url,
             headers=request.headers,
@@ -63,7 +62,7 @@ class _Carrier(ks_session.TCPKeepAliveAdapter):
         return response
 
     def close(self) -> None:
-        self._connections.close()
+        self.connections.close()
         super().close()
 
 
@@ -76,9 +75,13 @@ class Transport(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         # A connection for every thread: by default there are ten, and others are thrown away after each call.
-        carrier = _Carrier(pool_maxsize=MOST_THREADS, pool_connections=MOST_ENDPOINTS)
+        self._carrier = _Carrier(pool_maxsize=MOST_THREADS, pool_connections=MOST_ENDPOINTS)
         for scheme in list(self.adapters):
-            self.mount(scheme, carrier)
+            self.mount(scheme, self._carrier)
+
+    def direct(self) -> Connections | None:
+        """Return what everything is sent over; None as long as the environment may ask for something else."""
+        return None if self.trust_env else self._carrier.connections
 
     def request(  # type: ignore[override]
         self,
@@ -111,6 +114,12 @@ class Transport(requests.Session):
         response.elapsed = timedelta(seconds=time.monotonic() - began)
         response.content  # noqa: B018 - reads it
         return response
+
+
+def endpoint_of(url: SplitResult, verify: bool | str, cert: Any) -> Endpoint:
+    """Return whom a request is for. `verify` and `cert` are as `requests` has them."""
+    shown = (cert,) if isinstance(cert, str) else tuple(cert or ())
+    return Endpoint(url.scheme, url.hostname or "", url.port, verify, shown)
 
 
 def use_transport(session: ks_session.Session) -> None:
