@@ -11,6 +11,8 @@ from nodepool_ng.model.ids import Seconds
 GATHER: Seconds = 0.1
 """How long after a plan other events than a new request wait, so that one plan is made for all of them. The first
 event after a quiet while does not wait."""
+GATHER_UNAWAITED: Seconds = 0.2
+"""The same while no request waits for nodes: what is left to do is to delete used ones and to make others."""
 SHARE_OF_A_CORE = 0.4
 """What planning may take while events keep coming: where a plan takes 50 ms, there is one every 125. Only its own CPU
 time counts: on a busy machine it is not slowed down a second time."""
@@ -43,12 +45,13 @@ class Pace:
         self._due: Seconds | None = None
         """Since when a plan waits for nothing but records."""
 
-    def wait(self, news: News, now: Seconds, *, reading: bool = False) -> Seconds:
-        """Return how long a plan has to wait that is wanted by such news, while records are being read or not; 0 when
-        it may be made now."""
+    def wait(self, news: News, now: Seconds, *, reading: bool = False, awaited: bool = True) -> Seconds:
+        """Return how long a plan has to wait that is wanted by such news, while records are being read or not, and
+        requests wait for nodes or not; 0 when it may be made now."""
         self._credit = min(self._credit + (now - self._counted) * SHARE_OF_A_CORE, CREDIT)
         self._counted = now
-        gathering = self._planned + GATHER - now if news is News.SOON else 0.0
+        gather = GATHER if awaited else GATHER_UNAWAITED
+        gathering = self._planned + gather - now if news is News.SOON else 0.0
         indebted = -self._credit / SHARE_OF_A_CORE
         wait = max(gathering, indebted)
         if wait < SHORTEST and reading and news is News.SOON:

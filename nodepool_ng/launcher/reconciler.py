@@ -154,7 +154,8 @@ class Reconciler:
             return None
         if not self._news and (self._wake is None or now < self._wake):
             return self._wake
-        wait = self._pace.wait(self._news, self._clock.monotonic(), reading=self._mirror.backlog > 0)
+        reading, awaited = self._mirror.backlog > 0, bool(self.world.requests.waiting)
+        wait = self._pace.wait(self._news, self._clock.monotonic(), reading=reading, awaited=awaited)
         if wait > 0:
             return now + wait
         self._news = News.NONE

@@ -5,12 +5,16 @@ from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.snapshot import Side
 
+_WAITING = (RequestState.REQUESTED, RequestState.PENDING)
+
 
 class Requests:
     """The requests there are, who holds their locks, and since when locks and requests have been without each other."""
 
     def __init__(self) -> None:
         self.records: dict[RequestId, NodeRequest] = {}
+        self.waiting: set[RequestId] = set()
+        """Those that are not answered yet."""
         self.locks: dict[RequestId, Side] = {}
         self.unlocked_since: dict[RequestId, Timestamp] = {}
         """Pending requests that nobody holds."""
@@ -25,6 +29,10 @@ class Requests:
             self.records.pop(id, None)
         else:
             self.records[id] = record
+        if record is not None and record.state in _WAITING:
+            self.waiting.add(id)
+        else:
+            self.waiting.discard(id)
         if side is None:
             self.locks.pop(id, None)
         else:

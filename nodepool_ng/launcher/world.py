@@ -135,6 +135,8 @@ class World:
         """What is wrong with the files of the configuration, while what they said before is in force."""
         self._timed: tuple[Settings, Timestamp, Settings, Timestamp | None] | None = None
         self._node_locks: dict[NodeId, Side] = {}
+        self._held: dict[NodeId, None] = {}
+        self._unlocked: set[NodeId] = set()
         self._recorded: set[NodeId] = set()
         self._bereft: set[NodeId] = set()
         self._registry: frozenset[PoolId | None] = frozenset()
@@ -241,11 +243,22 @@ class World:
                 self._recorded.add(node_id)
         contenders = self.contenders_on_node(node_id)
         self.backings.changed(node_id, entry.record if entry is not None else None, contenders)
-        side = self._side(contenders)
+        self._locked(node_id, self._side(contenders), recorded=entry is not None)
+
+    def _locked(self, node_id: NodeId, side: Side | None, *, recorded: bool) -> None:
+        """Note who holds the lock of a node, and whether there is a record of it."""
         if side is None:
             self._node_locks.pop(node_id, None)
         else:
             self._node_locks[node_id] = side
+        if side is Side.OURS:
+            self._held[node_id] = None
+        else:
+            self._held.pop(node_id, None)
+        if side is None and recorded:
+            self._unlocked.add(node_id)
+        else:
+            self._unlocked.discard(node_id)
 
     def request_changed(self, request_id: RequestId) -> None:
         """Bring indexes up to date with the mirror's record and lock of a request."""
@@ -402,6 +415,8 @@ class World:
             registry_settle=registry_settle,
             nodes=self.census,
             node_locks=self._node_locks,
+            held=self._held,
+            unlocked=self._unlocked,
             ghosts=self._ghosts(),
             unreadable=self._unreadable(),
             requests=self.requests.records,

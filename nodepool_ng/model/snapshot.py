@@ -4,7 +4,7 @@ A snapshot is made of shared, read-only views; nothing in it changes while a pla
 given the same snapshot decides the same.
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -139,6 +139,10 @@ class Snapshot:
     """A decline that would fail a request waits until the registry has been the same for so long."""
     nodes: Census
     node_locks: Mapping[NodeId, Side]
+    held: Collection[NodeId]
+    """Nodes whose locks are ours."""
+    unlocked: Set[NodeId]
+    """Nodes with a record whose locks nobody holds."""
     ghosts: Set[NodeId]
     requests: Mapping[RequestId, NodeRequest]
     request_locks: Mapping[RequestId, Side]

@@ -45,8 +45,11 @@ def _locks(s: Snapshot, agenda: Agenda) -> None:
     directory that another one removed first is gone as well."""
     if not s.leased:
         return
+    oldest = next(iter(s.orphan_locks.values()), None)
+    if oldest is None:
+        return
+    if oldest + LOCKS_KEPT > s.now:
+        agenda.look_again(oldest + LOCKS_KEPT)
+        return
     due = [each for each, since in islice(s.orphan_locks.items(), SWEEP_AT_ONCE) if since + LOCKS_KEPT <= s.now]
-    if due:
-        agenda.add(SweepLocks(requests=tuple(due), why=Reason(code=Code.REQUEST_GONE)))
-    elif s.orphan_locks:
-        agenda.look_again(next(iter(s.orphan_locks.values())) + LOCKS_KEPT)
+    agenda.add(SweepLocks(requests=tuple(due), why=Reason(code=Code.REQUEST_GONE)))

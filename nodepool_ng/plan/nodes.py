@@ -48,7 +48,7 @@ def plan_nodes(s: Snapshot, agenda: Agenda) -> None:
         if _ours_to_mind(s, node):
             _allocated(s, agenda, node)
     # Most of these are being built or deleted, and rest.
-    ours = [n for n, side in s.node_locks.items() if side is Side.OURS and s.resting.get(n, s.now) <= s.now]
+    ours = [n for n in s.held if s.resting.get(n, s.now) <= s.now]
     _spares(s, agenda, ours)
     for node in s.nodes.in_state(NodeState.HOLD):
         if _ours_to_mind(s, node):
@@ -56,7 +56,7 @@ def plan_nodes(s: Snapshot, agenda: Agenda) -> None:
     for state in (NodeState.USED, NodeState.IN_USE, NodeState.FAILED, NodeState.ABORTED):
         there = s.nodes.by_state[state]
         # Most nodes are in use by a client that holds the lock: they are passed over without looking at each.
-        for node_id in (*sorted(there.keys() - s.node_locks.keys()), *(n for n in ours if n in there)):
+        for node_id in (*sorted(s.unlocked & there.keys()), *(n for n in ours if n in there)):
             node = there[node_id]
             if _ours_to_mind(s, node):
                 code = Code.USED if state is NodeState.USED else Code.ABANDONED

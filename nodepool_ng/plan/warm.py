@@ -136,8 +136,8 @@ def one_by_one(desk: Desk, label: Label, places: list[Place], have: dict[PoolKey
     entrants = _entrants(places)
     given: dict[PoolKey, int] = {}
     empty: list[Place] = []
-    for number in range(label.min_ready):
-        for place in (places[rank] for rank in _ranks(f"{label.name}/{number}", entrants)):
+    for ranks in _choices(label.name, label.min_ready, entrants):
+        for place in (places[rank] for rank in ranks):
             if given.get(place.key, 0) >= place.most:
                 if place.ours:
                     desk.short.add(place.key)
@@ -167,9 +167,15 @@ def _first_choices(
 ) -> tuple[tuple[int, ...], ...]:
     """Return, for each pool, those of a label's places that it is the first choice for, in their order."""
     chosen: list[list[int]] = [[] for _ in entrants]
-    for number in range(count if entrants else 0):
-        chosen[_ranks(f"{name}/{number}", entrants)[0]].append(number)
+    for number, ranks in enumerate(_choices(name, count, entrants) if entrants else ()):
+        chosen[ranks[0]].append(number)
     return tuple(map(tuple, chosen))
+
+
+@functools.lru_cache(maxsize=1 << 8)
+def _choices(name: LabelName, count: int, entrants: tuple[tuple[int, PoolKey], ...]) -> tuple[tuple[int, ...], ...]:
+    """Return, for each of a label's places, the pools that may have it, in their order."""
+    return tuple(_ranks(f"{name}/{number}", entrants) for number in range(count))
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -2,8 +2,8 @@
 
 The SDK puts together where a call goes and which headers it has, and what it sends goes through two libraries more. For
 the thousandth call to a service all of that comes out as for the first, and takes as long again as the call itself. So
-the first one goes the SDK's way, and the others are sent like it. Tokens are the SDK's for each call. What is no
-ordinary call, or has no ordinary answer (a token that counts no more, a redirection), is left to the SDK.
+the first one goes the SDK's way, and the others are sent like it. Tokens are the SDK's. What is no ordinary call, or has
+no ordinary answer (a token that counts no more, a redirection), is left to the SDK.
 """
 
 import json
@@ -28,6 +28,9 @@ TO_THE_SDK = frozenset({301, 302, 303, 305, 307, 308, 401})
 PLAIN = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+")
 """Paths that nobody has to quote or to shorten."""
 OF_ONE_CALL = frozenset({"content-type", "content-length"})
+TOKEN_KEPT: Seconds = 5.0
+"""How long a token counts before the SDK is asked again, which looks at its end each time. It gets another one two
+minutes before that."""
 
 
 class Sent(NamedTuple):
@@ -40,11 +43,37 @@ class Sent(NamedTuple):
     """How long the exchange took."""
 
 
+class _Token:
+    """What shows who calls, as the SDK said lately."""
+
+    __slots__ = ("_kept", "_session")
+
+    def __init__(self, session: ks_session.Session) -> None:
+        self._session = session
+        self._kept: tuple[Mapping[str, str], Seconds] | None = None
+        """Headers, and until when they are taken for good."""
+
+    def headers(self) -> Mapping[str, str] | None:
+        kept = self._kept
+        if kept is not None and time.monotonic() < kept[1]:
+            return kept[0]
+        shown: Mapping[str, str] | None = self._session.get_auth_headers()
+        self._kept = None if shown is None else (shown, time.monotonic() + TOKEN_KEPT)
+        return shown
+
+    def refused(self, headers: Mapping[str, str]) -> None:
+        """Have the SDK get another one, unless it did so for another call meanwhile."""
+        self._kept = None
+        if self._session.get_auth_headers() == headers:
+            self._session.invalidate()
+
+
 @dataclass(frozen=True, slots=True)
 class Shortcut:
     """To one service. May be used from any number of threads."""
 
     session: ks_session.Session
+    token: _Token
     connections: Connections
     url: str
     """Of the service, without a slash at its end."""
@@ -68,7 +97,7 @@ class Shortcut:
         url = urlsplit(f"{self.url}/{path.lstrip('/')}")
         if method not in METHODS or url.query or url.fragment or PLAIN.fullmatch(url.path) is None:
             return None
-        shown = self.session.get_auth_headers()
+        shown = self.token.headers()
         if shown is None:
             return None
         headers = {**self.headers, **shown}
@@ -90,7 +119,7 @@ class Shortcut:
         if answer.status not in TO_THE_SDK:
             return Sent(answer.status, answer.headers, answer.body, time.monotonic() - began)
         if answer.status == 401:
-            self.session.invalidate()
+            self.token.refused(shown)
         return None
 
 
@@ -107,4 +136,4 @@ def learned(session: Any, url: str, path: str, response: requests.Response) -> S
         return None
     others = OF_ONE_CALL | {name.lower() for name in session.get_auth_headers() or ()}
     headers = {name: value for name, value in response.request.headers.items() if name.lower() not in others}
-    return Shortcut(session, connections, base, MappingProxyType(headers))
+    return Shortcut(session, _Token(session), connections, base, MappingProxyType(headers))

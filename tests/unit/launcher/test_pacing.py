@@ -2,7 +2,7 @@
 
 import pytest
 
-from nodepool_ng.launcher.pacing import CREDIT, GATHER, SETTLE, SHARE_OF_A_CORE, News, Pace
+from nodepool_ng.launcher.pacing import CREDIT, GATHER, GATHER_UNAWAITED, SETTLE, SHARE_OF_A_CORE, News, Pace
 
 
 def test_the_first_event_after_a_quiet_while_is_planned_at_once():
@@ -17,6 +17,16 @@ def test_what_follows_a_plan_is_gathered_but_a_request_is_not_kept_waiting():
     pace.planned(100.0, 0.001)
     assert 0 < pace.wait(News.SOON, 100.001) <= GATHER
     assert pace.wait(News.NOW, 100.001) == 0
+
+
+def test_more_is_gathered_while_no_request_waits():
+    pace = Pace(100.0)
+    assert pace.wait(News.SOON, 100.0, awaited=False) == 0
+    pace.planned(100.0, 0.001)
+    assert pace.wait(News.SOON, 100.001 + GATHER, awaited=True) == 0
+    assert pace.wait(News.SOON, 100.001 + GATHER, awaited=False) > 0
+    assert pace.wait(News.NOW, 100.001 + GATHER, awaited=False) == 0
+    assert pace.wait(News.SOON, 100.001 + GATHER_UNAWAITED, awaited=False) == 0
 
 
 def test_plans_that_cost_more_than_their_share_are_spread_out():

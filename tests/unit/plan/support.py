@@ -241,6 +241,8 @@ class Scene:
             "registry_settle": SETTLE,
             "nodes": Census.of(self.nodes.values(), lambda node: NEEDS.get(node.label or "", Resources())),
             "node_locks": self.node_locks,
+            "held": [node for node, side in self.node_locks.items() if side is Side.OURS],
+            "unlocked": self.nodes.keys() - self.node_locks.keys(),
             "ghosts": set(),
             "requests": self.requests,
             "request_locks": self.request_locks,
