@@ -41,7 +41,7 @@ class Pace:
     def __init__(self, now: Seconds) -> None:
         self._credit = CREDIT
         self._counted = now
-        self._planned = now - GATHER
+        self._planned = now - GATHER_UNAWAITED
         self._due: Seconds | None = None
         """Since when a plan waits for nothing but records."""
 

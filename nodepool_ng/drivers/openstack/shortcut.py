@@ -2,8 +2,8 @@
 
 The SDK puts together where a call goes and which headers it has, and what it sends goes through two libraries more. For
 the thousandth call to a service all of that comes out as for the first, and takes as long again as the call itself. So
-the first one goes the SDK's way, and the others are sent like it. Tokens are the SDK's. What is no ordinary call, or has
-no ordinary answer (a token that counts no more, a redirection), is left to the SDK.
+the first one goes the SDK's way, and the others are sent like it. Tokens are the SDK's. What is no ordinary call, or
+has no ordinary answer (a token that counts no more, a redirection), is left to the SDK.
 """
 
 import json
