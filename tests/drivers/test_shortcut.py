@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from keystoneauth1.adapter import Adapter
 from keystoneauth1.plugin import BaseAuthPlugin
 from keystoneauth1.session import Session
 
-from nodepool_ng.drivers.openstack.shortcut import Shortcut, learned
+from nodepool_ng.drivers.openstack import shortcut as shortcut_module
+from nodepool_ng.drivers.openstack.shortcut import TOKEN_KEPT, Shortcut, learned
 from nodepool_ng.drivers.openstack.transport import use_transport
 
 PATIENCE = (5.0, 5.0)  # seconds
@@ -73,9 +76,11 @@ class Tickets(BaseAuthPlugin):
     def __init__(self, **more: str) -> None:
         super().__init__()
         self.number = 1
+        self.asked = 0
         self.more = more
 
     def get_headers(self, session: Session, **_: Any) -> dict[str, str]:
+        self.asked += 1
         return {"X-Auth-Token": f"ticket {self.number}"}
 
     def get_connection_params(self, session: Session, **_: Any) -> dict[str, str]:
@@ -140,6 +145,30 @@ def test_a_token_that_counts_no_more_is_given_up(api, session):
     assert shortcut.send("GET", "/servers", timeout=PATIENCE) is None
     assert shortcut.send("GET", "/servers", timeout=PATIENCE) is not None
     assert [headers["X-Auth-Token"] for _, _, headers, _ in api.asked] == ["ticket 1", "ticket 2"]
+
+
+def test_a_token_is_asked_for_once_in_a_while(api, session, monkeypatch):
+    shortcut = taught(session, api)
+    now = time.monotonic()
+    monkeypatch.setattr(shortcut_module, "time", SimpleNamespace(monotonic=lambda: now))
+    before = session.auth.asked
+    for _ in range(3):
+        assert shortcut.send("GET", "/servers", timeout=PATIENCE) is not None
+    assert session.auth.asked == before + 1
+    session.auth.number = 7
+    now += TOKEN_KEPT
+    assert shortcut.send("GET", "/servers", timeout=PATIENCE) is not None
+    assert [headers["X-Auth-Token"] for _, _, headers, _ in api.asked] == 3 * ["ticket 1"] + ["ticket 7"]
+
+
+def test_a_token_that_another_call_got_meanwhile_is_not_given_up(api, session):
+    shortcut = taught(session, api)
+    assert shortcut.send("GET", "/servers", timeout=PATIENCE) is not None
+    session.auth.number = 2
+    api.answers = [(401, {})]
+    assert shortcut.send("GET", "/servers", timeout=PATIENCE) is None
+    assert shortcut.send("GET", "/servers", timeout=PATIENCE) is not None
+    assert [headers["X-Auth-Token"] for _, _, headers, _ in api.asked] == ["ticket 1", "ticket 1", "ticket 2"]
 
 
 def test_redirections_are_left_to_the_sdk(api, session):

@@ -7,6 +7,7 @@ from nodepool_ng.model.ids import NodeId, RequestId
 from nodepool_ng.model.lifecycle import NodeState
 from nodepool_ng.model.node import Node
 from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.model.snapshot import Side
 from nodepool_ng.sim.server import Status
 from nodepool_ng.sim.virtual.promises import is_ours
 from nodepool_ng.sim.virtual.world import Installation
@@ -79,3 +80,10 @@ def complaints(installation: Installation) -> Iterator[str]:
             entry = world.picture.nodes.get(node_id)
             if (entry.record if entry else None) != nodes.get(node_id):
                 yield f"{launcher.name} sees another node {node_id} than there is"
+        seen = world.snapshot({}, 0.0)
+        if set(seen.held) != {node_id for node_id, side in seen.node_locks.items() if side is Side.OURS}:
+            yield f"{launcher.name} has lost track of the locks that it holds"
+        if seen.unlocked != seen.nodes.nodes.keys() - seen.node_locks.keys():
+            yield f"{launcher.name} has lost track of the locks that nobody holds"
+        if world.requests.waiting:
+            yield f"{launcher.name} thinks that requests wait"
