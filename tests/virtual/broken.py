@@ -232,7 +232,7 @@ RULES: Mapping[str, tuple[Break, int]] = MappingProxyType(
         "leak judged on a mirror older than the list": (leak_judged_on_an_old_mirror, 300),
         "duplicate server ignored": (duplicate_ignored, 400),
         "decline during a registry gap": (decline_during_a_registry_gap, 400),
-        "actions in flight not counted": (actions_in_flight_not_counted, 100),
+        "actions in flight not counted": (actions_in_flight_not_counted, 800),
         "reservation held by two": (reservation_held_by_two, 200),
         "claim kept after the launch failed": (claim_kept_after_the_launch_failed, 300),
         "request fulfilled with a node that died": (fulfilled_with_a_dead_node, 200),
