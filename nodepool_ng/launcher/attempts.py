@@ -67,10 +67,12 @@ class Attempts:
         """Its server was asked for its host keys."""
         self.scans[attempt] = Scan(keys=keys, error=error)
 
-    def saw(self, server: Server, now: Timestamp) -> None:
-        """A list has this server."""
-        if server.attempt in self.states and server.addresses.interface_ip:
-            self.first_active.setdefault(server.attempt, now)
+    def listed(self, servers: Iterable[Server], now: Timestamp) -> None:
+        """A list came; these servers are there."""
+        awaited = self.states.keys() - self.first_active.keys()
+        for server in servers:
+            if server.attempt in awaited and server.addresses.interface_ip:
+                self.first_active.setdefault(server.attempt, now)
 
     def forget(self, attempt: AttemptId) -> None:
         """It is over."""

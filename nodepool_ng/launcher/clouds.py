@@ -87,7 +87,13 @@ class CloudFacts:
             full_listed=listing.asked if listing.full else known.full_listed,
             error=None,
         )
-        foreign = [server for server in servers.values() if self._foreign(provider, server, nodes, recorded)]
+        # Nearly all are of nodes of ours; that is seen here, without asking for each.
+        foreign = [
+            server
+            for server in servers.values()
+            if (server.node not in nodes or server.installation != self._installation or server.provider != provider)
+            and self._foreign(provider, server, nodes, recorded)
+        ]
         self.foreign_use[provider] = total(server.resources for server in foreign if not server.returning)
         self.away[provider] = total(server.resources for server in foreign if server.returning)
         if listing.full:

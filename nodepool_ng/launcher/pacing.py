@@ -1,4 +1,5 @@
-"""When to plan: at once for a request that has just come, otherwise once for all that happens in a short while.
+"""When to plan: at once for a request that has just come and may be served, otherwise once for all that happens in a
+short while.
 
 A node's life is some twenty events, and a plan looks at everything there is; planning for each event would cost more
 than all the rest. And whatever happens, planning takes no more than its share of a core.
@@ -32,7 +33,7 @@ class News(IntEnum):
     NONE = 0
     SOON = 1
     NOW = 2
-    """A request came, or can be served again: somebody waits for milliseconds."""
+    """A request came, or can be served again, and none like it waits already: somebody waits for milliseconds."""
 
 
 class Pace:

@@ -207,6 +207,8 @@ class Reconciler:
         in_flight: dict[Subject, Any] = self._runner.in_flight
         made = plan(self.world.snapshot(in_flight, self._settle))
         self.world.resting.found(made.resting)
+        # A plan that is not whole says nothing about who could be served.
+        self.world.requests.planned(made.verdicts if made.whole else ())
         ended = self._clock.monotonic()
         self._pace.planned(ended, self._clock.worked() - worked)
         self._witness.planned(ended - began)

@@ -1,11 +1,15 @@
 """What a launcher derives from the records of requests and their locks."""
 
-from nodepool_ng.model.ids import RequestId, Seconds, Timestamp
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from nodepool_ng.model.ids import LabelName, RequestId, Seconds, TenantName, Timestamp
 from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.request import NodeRequest
 from nodepool_ng.model.snapshot import Side
 
 _WAITING = (RequestState.REQUESTED, RequestState.PENDING)
+_Kind: TypeAlias = tuple[tuple[LabelName, ...], str | None, TenantName | None, bool]
 
 
 class Requests:
@@ -15,11 +19,22 @@ class Requests:
         self.records: dict[RequestId, NodeRequest] = {}
         self.waiting: set[RequestId] = set()
         """Those that are not answered yet."""
+        self._left: set[_Kind] = set()
+        """What those were for that the latest plan left waiting."""
         self.locks: dict[RequestId, Side] = {}
         self.unlocked_since: dict[RequestId, Timestamp] = {}
         """Pending requests that nobody holds."""
         self.orphan_locks: dict[RequestId, Timestamp] = {}
         """Lock directories whose requests are gone."""
+
+    def planned(self, left: Iterable[RequestId]) -> None:
+        """A plan was made, which left some waiting."""
+        records = self.records
+        self._left = {_kind(records[id]) for id in left if id in records}
+
+    def joins_a_queue(self, id: RequestId) -> bool:
+        """Tell whether others like this one wait already, so that it can hardly be served at once."""
+        return bool(self._left) and _kind(self.records[id]) in self._left
 
     def changed(
         self, id: RequestId, record: NodeRequest | None, side: Side | None, now: Timestamp, *, lockable: bool
@@ -45,6 +60,10 @@ class Requests:
         """Shift what is remembered of instants."""
         self.unlocked_since = {key: since + by for key, since in self.unlocked_since.items()}
         self.orphan_locks = {key: since + by for key, since in self.orphan_locks.items()}
+
+
+def _kind(request: NodeRequest) -> _Kind:
+    return request.labels, request.provider, request.tenant_name, request.reuse
 
 
 def _since(known: dict[RequestId, Timestamp], id: RequestId, now: Timestamp, *, holds: bool) -> None:

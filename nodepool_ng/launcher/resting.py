@@ -33,9 +33,11 @@ class Resting:
 
     def listed(self, before: Mapping[ServerId, Server], after: Mapping[ServerId, Server]) -> None:
         """A list came: these were the servers, and these are there now."""
-        for changed in before.keys() | after.keys():
+        others = [server for server in after if before.get(server) is not after[server]]
+        others += [server for server in before if server not in after]
+        for changed in others:
             was, there = before.get(changed), after.get(changed)
-            if was is there or was == there:
+            if was == there:
                 continue
             for server in (was, there):
                 if server is not None and unmarked(server):

@@ -205,7 +205,8 @@ class World:
                 self.request_changed(request_id)
                 if _record(before) is _record(after) and request_id in self.requests.locks:
                     return News.NONE
-                return News.NOW if after and after.record.state is RequestState.REQUESTED else News.SOON
+                asked = after is not None and after.record.state is RequestState.REQUESTED
+                return News.NOW if asked and not self.requests.joins_a_queue(request_id) else News.SOON
             case LockChange(of=paths.RequestAt(request_id)):
                 self.request_changed(request_id)
                 return News.NONE if request_id in self.requests.locks else News.SOON
@@ -359,9 +360,9 @@ class World:
                 known = self.clouds.facts.get(action.provider)
                 for server in self.clouds.listed(action.provider, listing, recorded, self._recorded):
                     self.memory.went(action.provider, server, self.now)
-                self.resting.listed(known.servers if known else {}, self.clouds.facts[action.provider].servers)
-                for seen in chain.from_iterable(self.clouds.facts[action.provider].by_node.values()):
-                    self.attempts.saw(seen, self.now)
+                there = self.clouds.facts[action.provider]
+                self.resting.listed(known.servers if known else {}, there.servers)
+                self.attempts.listed(chain.from_iterable(there.by_node.values()), self.now)
                 self._note_bereft(action.provider, listing)
             case CapacityRead(capacity):
                 assert isinstance(action, do.ReadCapacity)

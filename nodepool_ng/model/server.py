@@ -125,17 +125,17 @@ class ProviderFacts:
 
     def with_servers(self, servers: Mapping[ServerId, Server]) -> "ProviderFacts":
         """Return the same facts with these servers, and with what follows from them."""
-        by_node: dict[NodeId, tuple[Server, ...]] = {}
-        several = []
-        for server in servers.values():
-            if server.node is None or server.provider != self.provider:
-                continue
-            if server.node in by_node:
-                by_node[server.node] = (*by_node[server.node], server)
-                several.append(server.node)
-            else:
-                by_node[server.node] = (server,)
-        return replace(self, servers=servers, by_node=by_node, several=tuple(dict.fromkeys(several)))
+        own = self.provider
+        marked = [(s.node, s) for s in servers.values() if s.node is not None and s.provider == own]
+        by_node: dict[NodeId, tuple[Server, ...]] = {node: (server,) for node, server in marked}
+        several: dict[NodeId, None] = {}
+        if len(by_node) < len(marked):
+            by_node.clear()
+            for node, server in marked:
+                if node in by_node:
+                    several[node] = None
+                by_node[node] = (*by_node.get(node, ()), server)
+        return replace(self, servers=servers, by_node=by_node, several=tuple(several))
 
     def label(self, pool: PoolName | None, label: LabelName) -> LabelFacts | None:
         """Return what a pool's label needs; None as long as the cloud has not told."""

@@ -82,7 +82,7 @@ def rests(desk: Desk, request: NodeRequest) -> bool:
     nodes = s.nodes.by_request.get(request.id)
     if nodes is None or len(nodes) != len(request.labels):
         return False
-    until = min(s.resting.get(node_id, s.now) for node_id in nodes)
+    until = min([s.resting.get(node_id, s.now) for node_id in nodes])
     if until <= s.now:
         return False
     desk.agenda.look_again(until)

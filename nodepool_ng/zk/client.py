@@ -153,9 +153,10 @@ class KazooStore:
             yield
         finally:
             self._gathering = None
-            with self._lock:
-                if self._open:
-                    self._client.send()
+            if self._client.queued:
+                with self._lock:
+                    if self._open:
+                        self._client.send()
 
     def _on_change(self, path: str, kind: Kind) -> None:
         self._on_news(Changed(path, kind))

@@ -5,7 +5,6 @@ decides that something has *no* record must look there, too.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from nodepool_ng.model.component import Component
@@ -257,12 +256,12 @@ class Picture:
             case NodeAt(id):
                 _keep(self.node_contenders, id, after)
                 if (node := self.nodes.get(id)) and node.contenders != (after or ()):
-                    self.nodes[id] = replace(node, contenders=after or ())
+                    self.nodes[id] = Entry(node.record, node.version, node.mzxid, after or ())
                     changes.append(NodeChange(id, node, self.nodes[id]))
             case RequestAt(id):
                 _keep(self.request_contenders, id, after)
                 if (request := self.requests.get(id)) and request.contenders != (after or ()):
-                    self.requests[id] = replace(request, contenders=after or ())
+                    self.requests[id] = Entry(request.record, request.version, request.mzxid, after or ())
                     changes.append(RequestChange(id, request, self.requests[id]))
             case _:
                 _keep(self.locks, of, after)

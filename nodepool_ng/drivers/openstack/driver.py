@@ -7,10 +7,9 @@ next, and forgotten when the cloud finds an order wrong, since then it may be ou
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 
 from nodepool_ng.drivers import (
@@ -30,6 +29,7 @@ from nodepool_ng.drivers.openstack import floating, images, volumes
 from nodepool_ng.drivers.openstack.bodies import server_body
 from nodepool_ng.drivers.openstack.calls import COMPUTE, IMAGE, NETWORK, VOLUME, Door, listed, pages, understanding
 from nodepool_ng.drivers.openstack.labels import Flavor, choose_flavor, dearest, facts_of, flavors_of, no_flavor
+from nodepool_ng.drivers.openstack.lag import Lag
 from nodepool_ng.drivers.openstack.networks import NetworkFacts, facts_without_neutron, network_facts
 from nodepool_ng.drivers.openstack.parse import Facts, has_floating_ip, is_stub, server_of
 from nodepool_ng.drivers.openstack.refusal import BadRequest
@@ -62,6 +62,22 @@ class Known:
     """All volumes of the project, where any label boots from one."""
 
 
+class _Latest:
+    """The latest list of changes. Lists overlap, so that most of a list stood in the one before: for an entry that is
+    still the same, the same server is returned, which saves everybody a closer look at it."""
+
+    def __init__(
+        self, facts: Facts | None = None, raws: Sequence[RawServer] = (), servers: Sequence[Server] = ()
+    ) -> None:
+        self._facts = facts
+        self._found = {server.id: (raw, server) for raw, server in zip(raws, servers, strict=True)}
+
+    def server_of(self, raw: RawServer, facts: Facts) -> Server:
+        """Return the server that an entry of the next list describes."""
+        known = self._found.get(ServerId(raw["id"])) if facts is self._facts else None
+        return known[1] if known is not None and known[0] == raw else server_of(raw, facts)
+
+
 class OpenStack:
     """One provider of the driver `openstack`."""
 
@@ -71,13 +87,14 @@ class OpenStack:
         self._known: Known | None = None
         self._learning = threading.Lock()
         self._seen: Mapping[ServerId, Server] = {}
+        self._latest = _Latest()
         self._floating: set[ServerId] = set()
         self._bound: dict[str, tuple[ServerId, Timestamp]] = {}
         """The volumes that were to go with servers of ours, as far as we have seen them, and when last."""
         self._refused_ports: set[str] = set()
         """Ports of servers of ours that are not ours to delete."""
         self._installation: InstallationId | None = None
-        self._behind = 0.0  # seconds
+        self._lag = Lag()
         self._reach = Reach()
 
     @property
@@ -98,17 +115,18 @@ class OpenStack:
         """
         facts = self._remembered().facts
         full = since is None
-        query = {} if since is None else {"changes-since": _stamp(self._reach.start(since, now) - self._behind)}
+        query = {} if since is None else {"changes-since": _stamp(self._reach.start(since, now) - self._lag.at_most)}
         started = time.monotonic()
         try:
             found, date = self._servers(query)
         except BadRequest:
             # The server that a page ended with may have gone before the next page was asked for.
             found, date = self._servers(query)
-        self._behind = behind(date, now + time.monotonic() - started)
+        self._lag.heard(date, now, now + time.monotonic() - started)
         self._reach.listed(now, full=full)
         self._bound |= {volume: (server, now) for volume, server in volumes.bound(found)}
-        servers = tuple(self._stub(raw) if is_stub(raw) else server_of(raw, facts) for raw in found)
+        servers = tuple(self._stub(raw) if is_stub(raw) else self._latest.server_of(raw, facts) for raw in found)
+        self._latest = _Latest() if full else _Latest(facts, found, servers)
         seen = {server.id: server for server in servers}
         floating_ones = {ServerId(raw["id"]) for raw in found if has_floating_ip(raw)}
         if full:
@@ -337,16 +355,3 @@ def _limited(limits: Mapping[str, Mapping[str, float]], names: Mapping[str, str]
 
 def _stamp(instant: Timestamp) -> str:
     return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def behind(date: str | None, now: Timestamp) -> float:
-    """Return how many seconds a cloud's clock is behind ours, at most, from the Date of an answer that came by `now`.
-
-    A clock that is ahead counts as right: asking for changes since too early costs little, too late loses some.
-    """
-    if date is None:
-        return 0.0
-    try:
-        return max(0.0, now - parsedate_to_datetime(date).timestamp())
-    except ValueError:
-        return 0.0

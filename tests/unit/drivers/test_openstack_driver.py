@@ -6,7 +6,7 @@ import pytest
 
 from nodepool_ng.drivers import ImageOrder, Marks, Misconfigured, NoCapacity, Refused, ServerOrder, Unavailable
 from nodepool_ng.drivers.openstack.calls import Traits
-from nodepool_ng.drivers.openstack.driver import OpenStack, behind
+from nodepool_ng.drivers.openstack.driver import OpenStack
 from nodepool_ng.drivers.openstack.networks import Access
 from nodepool_ng.drivers.openstack.pace import Tokens, take
 from nodepool_ng.drivers.openstack.refusal import BadRequest
@@ -183,20 +183,6 @@ def test_changes_are_asked_for_with_an_overlap(talk):
     assert listing.servers[0].status is ServerStatus.DELETED
 
 
-@pytest.mark.parametrize(
-    ("date", "late"),
-    [
-        (None, 0.0),
-        ("nonsense", 0.0),
-        ("Thu, 01 Jan 1970 00:01:40 GMT", 0.0),
-        ("Thu, 01 Jan 1970 00:00:30 GMT", 70.0),
-        ("Thu, 01 Jan 1970 00:02:00 GMT", 0.0),
-    ],
-)
-def test_a_clock_that_is_behind_is_allowed_for(date, late):
-    assert behind(date, now=100.0) == late
-
-
 def test_a_server_of_a_cell_that_is_down_is_what_it_was(talk):
     marks = {"nodepool_node_id": "0000000001"}
     stubs = [{"id": "id-np1", "status": "UNKNOWN"}, {"id": "stranger", "status": "UNKNOWN"}]
@@ -207,6 +193,29 @@ def test_a_server_of_a_cell_that_is_down_is_what_it_was(talk):
         known, stranger = driver.list_servers(None, now=1.0).servers
         assert (known.node, known.status) == ("0000000001", ServerStatus.OTHER)
         assert (stranger.id, stranger.node, stranger.status) == ("stranger", None, ServerStatus.OTHER)
+
+
+def test_an_entry_that_is_still_the_same_is_the_same_server(talk):
+    booting, up = server("np1", status="BUILD"), server("np2")
+    lists = [[booting, up], [booting, up], [server("np1"), dict(up)], [server("np1"), server("np2", hostId="h2")]]
+    talk.answers[LIST] = [{"servers": entries} for entries in lists]
+    driver = OpenStack(provider(), talk)
+    _, first, second, third = [driver.list_servers(since, now=9.0).servers for since in (None, 7.0, 8.0, 9.0)]
+    assert [one.status for one in first] == [ServerStatus.BUILDING, ServerStatus.ACTIVE]
+    assert [one.status for one in second] == [ServerStatus.ACTIVE, ServerStatus.ACTIVE]
+    assert second[1] is first[1]
+    assert third[0] is second[0]
+    assert third[1].host_id == "h2"
+
+
+def test_once_the_cloud_was_read_anew_entries_are_judged_anew(talk):
+    entry = server(flavor={"id": "f-1"})
+    talk.answers[LIST] = {"servers": [entry]}
+    driver = OpenStack(provider(DISK), talk)
+    (before,) = driver.list_servers(8.0, now=9.0).servers
+    driver.capacity(now=9.0)
+    (after,) = driver.list_servers(9.0, now=10.0).servers
+    assert after is not before
 
 
 def test_a_neutron_that_is_not_for_customers_is_done_without(talk):
