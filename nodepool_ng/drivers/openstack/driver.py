@@ -5,12 +5,15 @@ next, and forgotten when the cloud finds an order wrong, since then it may be ou
 """
 
 import logging
+import marshal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from types import MappingProxyType
+from typing import Any
 
 from nodepool_ng.drivers import (
     Capacity,
@@ -47,6 +50,8 @@ EMBEDS_FLAVOR = (2, 47)
 NOVA_LIMITS = MappingProxyType({INSTANCES: "maxTotalInstances", CORES: "maxTotalCores", RAM: "maxTotalRAMSize"})
 CINDER_LIMITS = MappingProxyType({VOLUMES: "maxTotalVolumes", VOLUME_GB: "maxTotalVolumeGigabytes"})
 BOUND_KEPT = 24 * 3600.0  # seconds; how long it is known whose volume one was
+PLAIN = 2
+"""The version of marshal's format in which equal values are equal bytes."""
 NO_VOLUMES: Mapping[str, float] = MappingProxyType({VOLUMES: 0, VOLUME_GB: 0})
 
 
@@ -66,16 +71,19 @@ class _Latest:
     """The latest list of changes. Lists overlap, so that most of a list stood in the one before: for an entry that is
     still the same, the same server is returned, which saves everybody a closer look at it."""
 
-    def __init__(
-        self, facts: Facts | None = None, raws: Sequence[RawServer] = (), servers: Sequence[Server] = ()
-    ) -> None:
+    def __init__(self, facts: Facts | None = None) -> None:
         self._facts = facts
-        self._found = {server.id: (raw, server) for raw, server in zip(raws, servers, strict=True)}
+        self._found: dict[bytes, Server] = {}
+        """By the digest of an entry: entries themselves are ten times as large as servers."""
 
-    def server_of(self, raw: RawServer, facts: Facts) -> Server:
-        """Return the server that an entry of the next list describes."""
-        known = self._found.get(ServerId(raw["id"])) if facts is self._facts else None
-        return known[1] if known is not None and known[0] == raw else server_of(raw, facts)
+    def server_of(self, raw: RawServer, before: "_Latest") -> Server:
+        """Return the server that an entry describes, and remember it; `before` is the list before."""
+        assert self._facts is not None
+        entry: Any = raw
+        digest = blake2b(marshal.dumps(entry, PLAIN), digest_size=16).digest()
+        known = before._found.get(digest) if before._facts is self._facts else None
+        found = self._found[digest] = server_of(raw, self._facts) if known is None else known
+        return found
 
 
 class OpenStack:
@@ -125,8 +133,7 @@ class OpenStack:
         self._lag.heard(date, now, now + time.monotonic() - started)
         self._reach.listed(now, full=full)
         self._bound |= {volume: (server, now) for volume, server in volumes.bound(found)}
-        servers = tuple(self._stub(raw) if is_stub(raw) else self._latest.server_of(raw, facts) for raw in found)
-        self._latest = _Latest() if full else _Latest(facts, found, servers)
+        servers = self._described(found, facts, full=full)
         seen = {server.id: server for server in servers}
         floating_ones = {ServerId(raw["id"]) for raw in found if has_floating_ip(raw)}
         if full:
@@ -241,6 +248,18 @@ class OpenStack:
             found.extend(page)
             date = date or answer.date
         return found, date
+
+    def _described(self, found: Iterable[RawServer], facts: Facts, *, full: bool) -> tuple[Server, ...]:
+        """Return the servers of a list. Full ones are too long to be remembered."""
+        before, latest = self._latest, _Latest(None if full else facts)
+        servers = []
+        for raw in found:
+            if is_stub(raw):
+                servers.append(self._stub(raw))
+            else:
+                servers.append(server_of(raw, facts) if full else latest.server_of(raw, before))
+        self._latest = latest
+        return tuple(servers)
 
     def _stub(self, raw: RawServer) -> Server:
         server = ServerId(raw["id"])
