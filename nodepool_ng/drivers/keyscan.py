@@ -3,6 +3,7 @@
 One thread with its own event loop looks after all of them, since asyncssh is asynchronous and waiting for a boot is
 mostly waiting. An SSH server shows one key per connection: the first connection takes whichever comes, further
 ones ask for the types that are still missing, so a server with the usual three keys is connected to three times.
+A server without a key of that type says so, or, as OpenSSH's does, hangs up without a word.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ ATTEMPT_TIMEOUT = 10.0  # seconds for one connection and handshake
 FIRST_PAUSE = 0.1  # seconds before a server is asked again; grows by half each time up to
 LONGEST_PAUSE = 1.0  # seconds
 MOST_ATTEMPTS = 256  # connections at one time; pauses do not count
+HANG_UPS = 2  # of a server that has shown a key, until it has none of the type that it is asked for
 STOP_TIMEOUT = 10.0  # seconds
 
 KEY_TYPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -214,6 +216,10 @@ class _NoSuchKey(Exception):
     """The server has no key of the types that were asked for; asking again would not help."""
 
 
+class _HungUp(Exception):
+    """The server ended the connection in the middle of the handshake."""
+
+
 class _Patience:
     """Tries something again and again, with growing pauses, until a deadline."""
 
@@ -232,8 +238,13 @@ class _Patience:
                         return await attempt()
             except TimeoutError:
                 self._reason = "no answer"
+            except (_NoSuchKey, _HungUp):
+                raise
             except (OSError, asyncssh.Error) as error:
                 self._reason = str(error) or type(error).__name__
+            except Exception as error:  # noqa: BLE001 - the edge of an attempt: it becomes a reason
+                # What a server sends that is no SSH reaches asyncssh's callers as whatever it made asyncssh raise.
+                self._reason = f"{type(error).__name__}: {error}"
             if time.monotonic() + self._pause >= self._deadline:
                 raise _OutOfTime(self._reason)
             await asyncio.sleep(self._pause)
@@ -249,10 +260,30 @@ async def _host_keys(address: str, port: int, patience: _Patience) -> tuple[str,
         if _type_of(first) in algorithms:
             continue
         try:
-            found.append(await patience.until_done(partial(_host_key, address, port, algorithms)))
+            found.append(await _further_key(address, port, patience, algorithms))
         except _NoSuchKey:
             continue
     return tuple(dict.fromkeys(found))
+
+
+async def _further_key(address: str, port: int, patience: _Patience, algorithms: tuple[str, ...]) -> str:
+    """Return the key of one type of a server that has shown one of another type. Raises _NoSuchKey."""
+    hang_ups = 0
+    while True:
+        try:
+            return await patience.until_done(partial(_key_or_hang_up, address, port, algorithms))
+        except _HungUp as error:
+            hang_ups += 1
+            if hang_ups == HANG_UPS:
+                raise _NoSuchKey(str(error)) from None
+        await asyncio.sleep(FIRST_PAUSE)
+
+
+async def _key_or_hang_up(address: str, port: int, algorithms: tuple[str, ...]) -> str:
+    try:
+        return await _host_key(address, port, algorithms)
+    except (asyncssh.ConnectionLost, ConnectionResetError, BrokenPipeError) as error:
+        raise _HungUp(str(error)) from None
 
 
 def _type_of(key: str) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import queue
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import chain, repeat
 
 import asyncssh
 import pytest
@@ -46,9 +49,11 @@ class Servers:
     def __init__(self) -> None:
         self.connections = 0
         self.ended = 0
+        self.accepted = 0  # by a server that hangs up
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._open: list[asyncssh.SSHAcceptor] = []
+        self._turns: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -56,6 +61,32 @@ class Servers:
     def listen(self, *keys: asyncssh.SSHKey, port: int = 0) -> int:
         """Start a server with these host keys and return its port."""
         return asyncio.run_coroutine_threadsafe(self._listen(keys, port), self._loop).result(5)
+
+    def listen_and_hang_up(self, *turns: asyncssh.SSHKey | None) -> int:
+        """Serve each connection in its turn: one with that host key, or an end in the middle of the handshake, which
+        is what OpenSSH's server does without a fitting key. The last turn is that of all that come later."""
+        return asyncio.run_coroutine_threadsafe(self._listen_and_hang_up(turns), self._loop).result(5)
+
+    async def _listen_and_hang_up(self, turns: tuple[asyncssh.SSHKey | None, ...]) -> int:
+        listening = socket.create_server((HOST, 0))
+        listening.setblocking(False)
+        self._turns = self._loop.create_task(self._take_turns(listening, turns))
+        return int(listening.getsockname()[1])
+
+    async def _take_turns(self, listening: socket.socket, turns: tuple[asyncssh.SSHKey | None, ...]) -> None:
+        with listening:
+            for turn in chain(turns, repeat(turns[-1])):
+                connection, _ = await self._loop.sock_accept(listening)
+                self.accepted += 1
+                if turn is None:
+                    with connection:
+                        await self._loop.sock_sendall(connection, b"SSH-2.0-OpenSSH_9.2p1\r\n")
+                        await self._loop.sock_recv(connection, 10)
+                else:
+                    with suppress(asyncssh.Error, OSError):  # scanners never log in
+                        await asyncssh.run_server(
+                            connection, server_host_keys=[turn], server_factory=lambda: Visit(self), config=None
+                        )
 
     async def _listen(self, keys: tuple[asyncssh.SSHKey, ...], port: int) -> int:
         acceptor = await asyncssh.listen(
@@ -71,6 +102,8 @@ class Servers:
         self._loop.close()
 
     async def _close(self) -> None:
+        if self._turns is not None:
+            self._turns.cancel()
         for acceptor in self._open:
             acceptor.close()
         # The last connection may have been accepted and not begun yet.
@@ -132,6 +165,18 @@ def test_a_server_with_one_key_shows_one(servers, scan):
     assert scan(servers.listen(key)) == Scanned((text_of(key),))
 
 
+def test_a_server_that_hangs_up_when_it_has_no_such_key_shows_the_one_it_has(servers, scan):
+    key = key_of("ssh-ed25519")
+    assert scan(servers.listen_and_hang_up(key, None)) == Scanned((text_of(key),))
+    assert servers.accepted == 5  # two for each of the types that it does not have
+
+
+def test_one_hang_up_is_not_yet_a_missing_key(servers, scan):
+    keys = [key_of("ssh-ed25519"), key_of("ecdsa-sha2-nistp256")]
+    assert scan(servers.listen_and_hang_up(keys[0], None, keys[1], None)) == Scanned(tuple(map(text_of, keys)))
+    assert servers.accepted == 5
+
+
 def test_a_server_that_boots_is_waited_for(servers, scan):
     port = free_port()
     key = key_of("ssh-ed25519")
@@ -154,10 +199,20 @@ def test_a_server_that_says_nothing_is_given_up(scan):
         assert scan(silent.getsockname()[1], seconds=0.4) == NotScanned(Failure.TIMEOUT, "no answer")
 
 
-def test_one_that_hangs_up_is_asked_again(scan):
+NO_LINGER = struct.pack("ii", 1, 0)
+"""A socket that is closed with this resets its connection."""
+
+
+@pytest.mark.parametrize("words", [b"", b"\r\n" * 1100, b"SSH-2.0-\xff\xfe\r\n", b"SSH-2.0-x\r\n" + bytes(100)])
+@pytest.mark.parametrize("reset", [False, True])
+def test_one_that_hangs_up_is_asked_again(scan, words, reset):
     def hang_up() -> None:
         for _ in range(3):
             connection, _ = rude.accept()
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+            with suppress(ConnectionError):
+                connection.sendall(words)
             connection.close()
 
     with socket.create_server((HOST, 0)) as rude:
