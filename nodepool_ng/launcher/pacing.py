@@ -14,6 +14,11 @@ GATHER: Seconds = 0.1
 event after a quiet while does not wait."""
 GATHER_UNAWAITED: Seconds = 0.2
 """The same while no request waits for nodes: what is left to do is to delete used ones and to make others."""
+GATHER_QUEUED: Seconds = 0.125
+"""The same while requests queue because clouds are full: they wait for seconds, and clouds are busy enough to have
+something happen all the time. Instants that have come wait with the events."""
+LINGER: Seconds = 0.002
+"""How long letters are gathered meanwhile before the first of them is opened."""
 SHARE_OF_A_CORE = 0.4
 """What planning may take while events keep coming: where a plan takes 50 ms, there is one every 125. Only its own CPU
 time counts: on a busy machine it is not slowed down a second time."""
@@ -46,13 +51,16 @@ class Pace:
         self._due: Seconds | None = None
         """Since when a plan waits for nothing but records."""
 
-    def wait(self, news: News, now: Seconds, *, reading: bool = False, awaited: bool = True) -> Seconds:
+    def wait(
+        self, news: News, now: Seconds, *, reading: bool = False, awaited: bool = True, queued: bool = False
+    ) -> Seconds:
         """Return how long a plan has to wait that is wanted by such news, while records are being read or not, and
-        requests wait for nodes or not; 0 when it may be made now."""
+        requests wait for nodes or not, or even queue for full clouds; 0 when it may be made now."""
         self._credit = min(self._credit + (now - self._counted) * SHARE_OF_A_CORE, CREDIT)
         self._counted = now
-        gather = GATHER if awaited else GATHER_UNAWAITED
-        gathering = self._planned + gather - now if news is News.SOON else 0.0
+        gather = GATHER_QUEUED if queued else GATHER if awaited else GATHER_UNAWAITED
+        gathers = news is News.SOON or (queued and news is News.NONE)
+        gathering = self._planned + gather - now if gathers else 0.0
         indebted = -self._credit / SHARE_OF_A_CORE
         wait = max(gathering, indebted)
         if wait < SHORTEST and reading and news is News.SOON:

@@ -14,7 +14,7 @@ from nodepool_ng.launcher.effects import effect_of
 from nodepool_ng.launcher.effects.facts import tell_facts
 from nodepool_ng.launcher.facts import AT_MOST_EVERY, document_of
 from nodepool_ng.launcher.outcome import Lost, Outcome
-from nodepool_ng.launcher.pacing import News, Pace
+from nodepool_ng.launcher.pacing import LINGER, News, Pace
 from nodepool_ng.launcher.registration import (
     Chore,
     LeaveLease,
@@ -154,8 +154,11 @@ class Reconciler:
             return None
         if not self._news and (self._wake is None or now < self._wake):
             return self._wake
-        reading, awaited = self._mirror.backlog > 0, bool(self.world.requests.waiting)
-        wait = self._pace.wait(self._news, self._clock.monotonic(), reading=reading, awaited=awaited)
+        requests = self.world.requests
+        reading, awaited = self._mirror.backlog > 0, bool(requests.waiting)
+        wait = self._pace.wait(
+            self._news, self._clock.monotonic(), reading=reading, awaited=awaited, queued=requests.queued
+        )
         if wait > 0:
             return now + wait
         self._news = News.NONE
@@ -165,6 +168,11 @@ class Reconciler:
     def stop(self) -> None:
         """Start nothing any more but what others need; what is in flight may end."""
         self._stopping = True
+
+    @property
+    def linger(self) -> Seconds:
+        """How long to gather letters before they are dealt with."""
+        return LINGER if self.world.requests.queued else 0.0
 
     @property
     def quiet(self) -> bool:

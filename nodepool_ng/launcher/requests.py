@@ -32,6 +32,11 @@ class Requests:
         records = self.records
         self._left = {_kind(records[id]) for id in left if id in records}
 
+    @property
+    def queued(self) -> bool:
+        """Tell whether the latest plan left some waiting."""
+        return bool(self._left)
+
     def joins_a_queue(self, id: RequestId) -> bool:
         """Tell whether others like this one wait already, so that it can hardly be served at once."""
         return bool(self._left) and _kind(self.records[id]) in self._left

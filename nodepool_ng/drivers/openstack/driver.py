@@ -123,7 +123,9 @@ class OpenStack:
         """
         facts = self._remembered().facts
         full = since is None
-        query = {} if since is None else {"changes-since": _stamp(self._reach.start(since, now) - self._lag.at_most)}
+        query = {}
+        if since is not None:
+            query["changes-since"] = _stamp(self._reach.start(since, now, self._lag.at_most))
         started = time.monotonic()
         try:
             found, date = self._servers(query)

@@ -90,7 +90,7 @@ class ModelDriver:
 
     def list_servers(self, since: Timestamp | None, now: Timestamp) -> Listing:
         full = since is None
-        since = None if since is None else self._reach.start(since, now) - self._behind
+        since = None if since is None else self._reach.start(since, now, self._behind)
         servers = _refusals(lambda: self._region.servers.list(self._caller, now=self._now, changed_since=since))
         self._behind = max(0.0, now - self._now)
         self._reach.listed(now, full=full)

@@ -2,7 +2,16 @@
 
 import pytest
 
-from nodepool_ng.launcher.pacing import CREDIT, GATHER, GATHER_UNAWAITED, SETTLE, SHARE_OF_A_CORE, News, Pace
+from nodepool_ng.launcher.pacing import (
+    CREDIT,
+    GATHER,
+    GATHER_QUEUED,
+    GATHER_UNAWAITED,
+    SETTLE,
+    SHARE_OF_A_CORE,
+    News,
+    Pace,
+)
 
 
 def test_the_first_event_after_a_quiet_while_is_planned_at_once():
@@ -27,6 +36,16 @@ def test_more_is_gathered_while_no_request_waits():
     assert pace.wait(News.SOON, 100.001 + GATHER, awaited=False) > 0
     assert pace.wait(News.NOW, 100.001 + GATHER, awaited=False) == 0
     assert pace.wait(News.SOON, 100.001 + GATHER_UNAWAITED, awaited=False) == 0
+
+
+def test_while_requests_queue_instants_that_have_come_wait_with_the_events():
+    pace = Pace(100.0)
+    pace.planned(100.0, 0.001)
+    for news in (News.NONE, News.SOON):
+        assert pace.wait(news, 100.001, queued=True) == pytest.approx(GATHER_QUEUED - 0.001)
+        assert pace.wait(news, 100.001 + GATHER_QUEUED, queued=True) == 0
+    assert pace.wait(News.NONE, 100.001) == 0
+    assert pace.wait(News.NOW, 100.001, queued=True) == 0
 
 
 def test_plans_that_cost_more_than_their_share_are_spread_out():

@@ -28,6 +28,7 @@ def requests() -> Requests:
 
 def test_one_like_those_that_wait_joins_them(requests: Requests) -> None:
     assert requests.joins_a_queue(asked(requests, 2, "small"))
+    assert requests.queued
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,7 @@ def test_one_that_may_be_served_while_they_wait_does_not(
 
 def test_once_nobody_was_left_waiting_there_is_no_queue(requests: Requests) -> None:
     requests.planned([])
+    assert not requests.queued
     assert not requests.joins_a_queue(asked(requests, 2, "small"))
 
 
