@@ -1,6 +1,6 @@
 """What a launcher derives from the records of requests and their locks."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TypeAlias
 
 from nodepool_ng.model.ids import LabelName, RequestId, Seconds, TenantName, Timestamp
@@ -21,21 +21,30 @@ class Requests:
         """Those that are not answered yet."""
         self._left: set[_Kind] = set()
         """What those were for that the latest plan left waiting."""
+        self._hurried: set[RequestId] = set()
+        """Those of `waiting` that joined nobody, and that no plan has left waiting since."""
         self.locks: dict[RequestId, Side] = {}
         self.unlocked_since: dict[RequestId, Timestamp] = {}
         """Pending requests that nobody holds."""
         self.orphan_locks: dict[RequestId, Timestamp] = {}
         """Lock directories whose requests are gone."""
 
-    def planned(self, left: Iterable[RequestId]) -> None:
+    def planned(self, left: Collection[RequestId]) -> None:
         """A plan was made, which left some waiting."""
         records = self.records
+        if self._hurried:
+            self._hurried.difference_update(left)
         self._left = {_kind(records[id]) for id in left if id in records}
 
     @property
     def queued(self) -> bool:
         """Tell whether the latest plan left some waiting."""
         return bool(self._left)
+
+    @property
+    def hurried(self) -> bool:
+        """Tell whether somebody waits for milliseconds."""
+        return bool(self._hurried)
 
     def joins_a_queue(self, id: RequestId) -> bool:
         """Tell whether others like this one wait already, so that it can hardly be served at once."""
@@ -49,10 +58,13 @@ class Requests:
             self.records.pop(id, None)
         else:
             self.records[id] = record
-        if record is not None and record.state in _WAITING:
-            self.waiting.add(id)
-        else:
+        if record is None or record.state not in _WAITING:
             self.waiting.discard(id)
+            self._hurried.discard(id)
+        elif id not in self.waiting:
+            self.waiting.add(id)
+            if not self.joins_a_queue(id):
+                self._hurried.add(id)
         if side is None:
             self.locks.pop(id, None)
         else:

@@ -47,6 +47,27 @@ def test_one_that_may_be_served_while_they_wait_does_not(
     assert not requests.joins_a_queue(asked(requests, 2, *labels, **more))
 
 
+def test_one_that_joins_nobody_is_in_a_hurry_until_it_is_answered(requests: Requests) -> None:
+    assert not requests.hurried
+    large = asked(requests, 2, "large")
+    assert requests.hurried
+    requests.planned([])
+    assert requests.hurried
+    asked(requests, 2, "large")
+    requests.changed(large, None, None, 2.0, lockable=False)
+    assert not requests.hurried
+
+
+def test_one_that_was_left_waiting_is_in_no_hurry(requests: Requests) -> None:
+    requests.planned([asked(requests, 2, "large")])
+    assert not requests.hurried
+
+
+def test_one_that_joins_others_is_in_no_hurry(requests: Requests) -> None:
+    asked(requests, 2, "small")
+    assert not requests.hurried
+
+
 def test_once_nobody_was_left_waiting_there_is_no_queue(requests: Requests) -> None:
     requests.planned([])
     assert not requests.queued
