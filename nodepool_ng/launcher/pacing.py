@@ -15,11 +15,11 @@ event after a quiet while does not wait."""
 GATHER_UNAWAITED: Seconds = 0.2
 """The same while no request waits for nodes: what is left to do is to delete used ones and to make others."""
 GATHER_QUEUED: Seconds = 0.125
-"""The same while requests queue because clouds are full: they wait for seconds, and clouds are busy enough to have
-something happen all the time. Instants that have come wait with the events."""
+"""The same while requests queue, as where clouds are full, and nobody beside them waits: they wait for seconds, and
+clouds are busy enough to have something happen all the time. Instants that have come wait with the events."""
 LINGER: Seconds = 0.002
-"""How long letters are gathered meanwhile before the first of them is opened, unless somebody else waits for
-milliseconds: to wake up for each is most of what letters cost."""
+"""How long letters are gathered meanwhile before the first of them is opened: to wake up for each is most of what
+letters cost."""
 SHARE_OF_A_CORE = 0.4
 """What planning may take while events keep coming: where a plan takes 50 ms, there is one every 125. Only its own CPU
 time counts: on a busy machine it is not slowed down a second time."""
@@ -56,7 +56,7 @@ class Pace:
         self, news: News, now: Seconds, *, reading: bool = False, awaited: bool = True, queued: bool = False
     ) -> Seconds:
         """Return how long a plan has to wait that is wanted by such news, while records are being read or not, and
-        requests wait for nodes or not, or even queue for full clouds; 0 when it may be made now."""
+        requests wait for nodes or not, or do nothing but queue for them; 0 when it may be made now."""
         self._credit = min(self._credit + (now - self._counted) * SHARE_OF_A_CORE, CREDIT)
         self._counted = now
         gather = GATHER_QUEUED if queued else GATHER if awaited else GATHER_UNAWAITED

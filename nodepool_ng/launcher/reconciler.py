@@ -172,8 +172,7 @@ class Reconciler:
     @property
     def linger(self) -> Seconds:
         """How long to gather letters before they are dealt with."""
-        requests = self.world.requests
-        return LINGER if requests.queued and not requests.hurried else 0.0
+        return LINGER if self.world.requests.queued else 0.0
 
     @property
     def quiet(self) -> bool:

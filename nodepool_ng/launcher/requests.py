@@ -30,21 +30,16 @@ class Requests:
         """Lock directories whose requests are gone."""
 
     def planned(self, left: Collection[RequestId]) -> None:
-        """A plan was made, which left some waiting."""
+        """A plan was made, which left some waiting. Those that somebody has locked are about to be served."""
         records = self.records
         if self._hurried:
             self._hurried.difference_update(left)
-        self._left = {_kind(records[id]) for id in left if id in records}
+        self._left = {_kind(records[id]) for id in left if id in records and id not in self.locks}
 
     @property
     def queued(self) -> bool:
-        """Tell whether the latest plan left some waiting."""
-        return bool(self._left)
-
-    @property
-    def hurried(self) -> bool:
-        """Tell whether somebody waits for milliseconds."""
-        return bool(self._hurried)
+        """Tell whether requests queue, and nobody beside them waits for milliseconds."""
+        return bool(self._left) and not self._hurried
 
     def joins_a_queue(self, id: RequestId) -> bool:
         """Tell whether others like this one wait already, so that it can hardly be served at once."""

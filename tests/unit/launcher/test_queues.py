@@ -8,6 +8,7 @@ from nodepool_ng.launcher.requests import Requests
 from nodepool_ng.model.ids import RequestId
 from nodepool_ng.model.lifecycle import RequestState
 from nodepool_ng.model.request import NodeRequest
+from nodepool_ng.model.snapshot import Side
 
 
 def asked(requests: Requests, number: int, *labels: str, **more: Any) -> RequestId:
@@ -47,25 +48,27 @@ def test_one_that_may_be_served_while_they_wait_does_not(
     assert not requests.joins_a_queue(asked(requests, 2, *labels, **more))
 
 
-def test_one_that_joins_nobody_is_in_a_hurry_until_it_is_answered(requests: Requests) -> None:
-    assert not requests.hurried
+def test_while_one_beside_the_queue_is_not_answered_there_is_more_than_a_queue(requests: Requests) -> None:
+    assert requests.queued
     large = asked(requests, 2, "large")
-    assert requests.hurried
-    requests.planned([])
-    assert requests.hurried
-    asked(requests, 2, "large")
+    assert not requests.queued
+    requests.planned([RequestId("100-1")])
+    assert not requests.queued
     requests.changed(large, None, None, 2.0, lockable=False)
-    assert not requests.hurried
+    assert requests.queued
 
 
-def test_one_that_was_left_waiting_is_in_no_hurry(requests: Requests) -> None:
+def test_one_that_was_left_waiting_is_a_queue(requests: Requests) -> None:
     requests.planned([asked(requests, 2, "large")])
-    assert not requests.hurried
+    assert requests.queued
 
 
-def test_one_that_joins_others_is_in_no_hurry(requests: Requests) -> None:
-    asked(requests, 2, "small")
-    assert not requests.hurried
+def test_one_that_somebody_serves_is_no_queue(requests: Requests) -> None:
+    first = RequestId("100-1")
+    requests.changed(first, requests.records[first], Side.FOREIGN, 2.0, lockable=True)
+    requests.planned([first])
+    assert not requests.queued
+    assert not requests.joins_a_queue(asked(requests, 2, "small"))
 
 
 def test_once_nobody_was_left_waiting_there_is_no_queue(requests: Requests) -> None:
