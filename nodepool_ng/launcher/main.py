@@ -273,7 +273,8 @@ class Launcher:
         while stop_by is None or (not reconciler.quiet and time.monotonic() < stop_by):
             wait = None if wake is None else max(wake - self._clock.now(), 0.0)
             show = False
-            letters = self._inbox.take(wait if stop_by is None else min(wait or 1.0, 1.0), reconciler.linger)
+            store.linger = reconciler.linger
+            letters = self._inbox.take(wait if stop_by is None else min(wait or 1.0, 1.0))
             with store.gathered():
                 for letter in letters:
                     match letter:

@@ -18,8 +18,8 @@ GATHER_QUEUED: Seconds = 0.125
 """The same while requests queue, as where clouds are full, and nobody beside them waits: they wait for seconds, and
 clouds are busy enough to have something happen all the time. Instants that have come wait with the events."""
 LINGER: Seconds = 0.002
-"""How long letters are gathered meanwhile before the first of them is opened: to wake up for each is most of what
-letters cost."""
+"""How long ZooKeeper's words are gathered meanwhile before the first of them is heard: to wake up for each is most of
+what they cost."""
 SHARE_OF_A_CORE = 0.4
 """What planning may take while events keep coming: where a plan takes 50 ms, there is one every 125. Only its own CPU
 time counts: on a busy machine it is not slowed down a second time."""

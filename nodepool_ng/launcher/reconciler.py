@@ -171,7 +171,7 @@ class Reconciler:
 
     @property
     def linger(self) -> Seconds:
-        """How long to gather letters before they are dealt with."""
+        """How long to gather what ZooKeeper says before it is heard."""
         return LINGER if self.world.requests.queued else 0.0
 
     @property

@@ -1,6 +1,5 @@
 """Letters to the thread that owns the data."""
 
-import time
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -16,14 +15,11 @@ class Inbox(Generic[Message]):
         self.post = self._messages.put
         """Put a letter in, from any thread."""
 
-    def take(self, timeout: float | None, linger: float = 0.0) -> list[Message]:
-        """Return all letters there are, in order; wait up to `timeout` seconds for the first (None: for ever), and
-        `linger` seconds for others after it: to wake up for each is most of what letters cost."""
+    def take(self, timeout: float | None) -> list[Message]:
+        """Return all letters there are, in order; wait up to `timeout` seconds for the first (None: for ever)."""
         taken = []
         try:
             taken.append(self._messages.get(timeout=timeout))
-            if linger:
-                time.sleep(linger)
             while True:
                 taken.append(self._messages.get_nowait())
         except Empty:

@@ -80,6 +80,15 @@ class KazooStore:
         return self._open
 
     @property
+    def linger(self) -> Seconds:
+        """How long answers and news are gathered once the first of them has come, to be heard together."""
+        return self._client.linger
+
+    @linger.setter
+    def linger(self, seconds: Seconds) -> None:
+        self._client.linger = seconds
+
+    @property
     def backlog(self) -> int:
         """Tell how many verbs are not answered yet; from any thread."""
         with self._lock:

@@ -6,7 +6,9 @@ import logging
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -15,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from nodepool_ng.model.settings import ZooKeeperSettings
 from nodepool_ng.sim import zookeeper as private
+from nodepool_ng.zk import wire
 from nodepool_ng.zk.blocking import call, wait_connected
 from nodepool_ng.zk.client import KazooStore, close_session
 from nodepool_ng.zk.store import (
@@ -84,6 +87,25 @@ def test_thousands_of_verbs_in_one_round(real_rig):
     peer = real_rig.peer().open()
     answers = peer.call(*[one(Create(f"/n-{number}", b"x" * 500)) for number in range(3000)])
     assert [answer.results for answer in answers] == [(f"/n-{number}",) for number in range(3000)]
+
+
+def test_what_comes_while_a_store_lingers_is_heard_with_what_came_first(real_rig, monkeypatch):
+    writer, listener = real_rig.peer().open(), real_rig.peer().open("/")
+    heard_before = []
+
+    def linger(seconds):
+        assert seconds == 0.5
+        heard_before.append(list(listener.heard))
+        if len(heard_before) == 1:
+            writer.call(one(Create("/second")))
+        time.sleep(seconds)
+
+    monkeypatch.setattr(wire, "time", SimpleNamespace(sleep=linger))
+    listener.store.linger = 0.5
+    writer.call(one(Create("/first")))
+    first, second = Changed("/first", Kind.CREATED), Changed("/second", Kind.CREATED)
+    listener.wait_for(second)
+    assert not any(first in heard and second not in heard for heard in heard_before)
 
 
 def test_a_store_outlives_its_server_and_complains_once(caplog):
